@@ -1,0 +1,1 @@
+"""Policies, rollouts and trainers for VideoZoomer-Gym; imported as `vz_agents`."""

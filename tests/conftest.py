@@ -1,0 +1,34 @@
+"""What every test shares: its own cache folder, and one torch thread so that parallel workers do not fight for cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Set before any test module is imported: a module-level `load_dataset` must not touch the user's own cache.
+_CACHE = tempfile.TemporaryDirectory(prefix="vz-test-cache-")
+os.environ["VZ_CACHE_DIR"] = _CACHE.name
+# Inherited by subprocesses too: OpenMP reads it when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def cache_dir() -> Path:
+    """The temporary folder that stands for the user's cache during the whole session."""
+    return Path(_CACHE.name)
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the session's cache folder."""
+    _CACHE.cleanup()
