@@ -1,4 +1,4 @@
-"""What every test shares: its own cache folder, and one torch thread so that parallel workers do not fight for cores."""
+"""What every test shares: a cache folder of its own, and one torch thread, as parallel workers would fight for cores."""
 
 from __future__ import annotations
 
