@@ -1,0 +1,1 @@
+"""Datasets of episodes: the JSONL format, the registry, and the needle generator."""
