@@ -1,0 +1,179 @@
+"""The wording of every message the environment says, in one place, versioned and hashed.
+
+A policy is trained on exactly these strings: a change of a single character changes `prompt_hash()` and wants a new
+`PROMPT_VERSION`. Functions take plain values, so that text can be written without a video at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from .actions import InvalidAction, format_answer, format_number, format_zoom
+from .budget import Budget
+from .episode import Segment
+
+__all__ = [
+    "EPISODE_OVER",
+    "PROMPT_VERSION",
+    "error_message",
+    "format_seconds",
+    "frame_lines",
+    "left_line",
+    "option_letter",
+    "overview_message",
+    "prompt_hash",
+    "system_message",
+    "zoom_message",
+]
+
+PROMPT_VERSION: Final = 1
+
+EPISODE_OVER: Final = "Episode over."
+"""The text of the observation that comes with the end of an episode."""
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a time as `130s` or `130.62s`."""
+    return f"{format_number(seconds)}s"
+
+
+def option_letter(index: int) -> str:
+    """The letter of an option: 0 -> A."""
+    return chr(ord("A") + index)
+
+
+def frame_lines(timestamps_seconds: Sequence[float], descriptions: Sequence[str]) -> list[str]:
+    """One line a frame: `{time}: {description}`, or the time alone where there is no description."""
+    return [
+        f"{format_seconds(time)}: {words}" if words else format_seconds(time)
+        for time, words in zip(timestamps_seconds, descriptions, strict=True)
+    ]
+
+
+def left_line(*, zooms_left: int, frames_per_zoom: int) -> str:
+    """What may still be asked for; the last line of every message but the final one."""
+    if zooms_left < 1:
+        return "Left: no zooms, answer now"
+    if zooms_left == 1:
+        return f"Left: 1 zoom, {frames_per_zoom} frames"
+    return f"Left: {zooms_left} zooms, {frames_per_zoom} frames each"
+
+
+def overview_message(
+    *,
+    question: str,
+    options: Sequence[str],
+    duration_seconds: float,
+    timestamps_seconds: Sequence[float],
+    descriptions: Sequence[str],
+    zooms_left: int,
+    frames_per_zoom: int,
+    context_text: str = "",
+) -> str:
+    """The first message of an episode: the question, the options, the video's length, the overview, what is left.
+
+    Args:
+        question: the question, without options in it.
+        options: option texts without letters; empty when there are none.
+        duration_seconds: length of the video.
+        timestamps_seconds: times of the overview frames, n of them.
+        descriptions: n descriptions, empty strings where there are none.
+        zooms_left: zooms that may still be made.
+        frames_per_zoom: frames a zoom may return.
+        context_text: text that belongs to the question; left out when empty.
+
+    Returns:
+        The message, without a newline at its end.
+    """
+    lines = [f"Question: {question}"]
+    lines += [f"{option_letter(index)}. {option}" for index, option in enumerate(options)]
+    lines += [f"Context: {context_text}"] if context_text else []
+    lines += [f"Video: {format_seconds(duration_seconds)}"]
+    lines += frame_lines(timestamps_seconds, descriptions)
+    lines += [left_line(zooms_left=zooms_left, frames_per_zoom=frames_per_zoom)]
+    return "\n".join(lines)
+
+
+def zoom_message(
+    *,
+    segment: Segment,
+    timestamps_seconds: Sequence[float],
+    descriptions: Sequence[str],
+    zooms_left: int,
+    frames_per_zoom: int,
+    is_start_clamped: bool = False,
+    is_end_clamped: bool = False,
+) -> str:
+    """The reply to a zoom: the segment that was really shown, a line a frame, what is left.
+
+    Args:
+        segment: the effective segment, after clamping.
+        timestamps_seconds: times of the frames, n of them.
+        descriptions: n descriptions, empty strings where there are none.
+        zooms_left: zooms that may still be made.
+        frames_per_zoom: frames a zoom may return.
+        is_start_clamped: whether the segment asked for began before the video.
+        is_end_clamped: whether the segment asked for ended after the video.
+
+    Returns:
+        The message, without a newline at its end.
+    """
+    head = f"Zoom {format_seconds(segment.start_seconds)} to {format_seconds(segment.end_seconds)}"
+    clamped = [name for name, is_clamped in (("start", is_start_clamped), ("end", is_end_clamped)) if is_clamped]
+    if clamped:
+        head += f" (clamped to the {' and the '.join(clamped)} of the video)"
+    lines = [head, *frame_lines(timestamps_seconds, descriptions)]
+    return "\n".join([*lines, left_line(zooms_left=zooms_left, frames_per_zoom=frames_per_zoom)])
+
+
+def error_message(invalid: InvalidAction, *, zooms_left: int, frames_per_zoom: int) -> str:
+    """The reply to a mistake: its code, one sentence that says what is legal, what is left."""
+    left = left_line(zooms_left=zooms_left, frames_per_zoom=frames_per_zoom)
+    return f"Error {invalid.code}: {invalid.message}\n{left}"
+
+
+def system_message(budget: Budget) -> str:
+    """The rules and the grammar, for chat models that have not been trained on them.
+
+    Args:
+        budget: the limits of the episode; without zooms the text does not speak of zooming.
+
+    Returns:
+        The message, without a newline at its end.
+    """
+    lines = [
+        "You answer a question about a long video. First you get frames spread over the whole video, each with its "
+        "time in seconds."
+    ]
+    if budget.max_zooms and budget.max_turns > 1:
+        cap = budget.max_frames_per_zoom
+        lines += [
+            f"To see a part more closely, zoom into it (at most {min(budget.max_zooms, budget.max_turns - 1)} times):",
+            '<video_zoom>{"segment":[start,end],"fps":n}</video_zoom>',
+            "The start and the end are in seconds, fps is frames a second, and (end - start) * fps is from 1 to "
+            f"{cap}. For example {format_zoom((130, 130 + cap / 2), 2)} shows {cap} frames.",
+        ]
+    lines += [
+        "When you know the answer, give the letter of the option, or what the question asks for:",
+        format_answer("B"),
+        "You may think first, inside <think>...</think>. Then give exactly one action in a turn.",
+    ]
+    return "\n".join(lines)
+
+
+def prompt_hash() -> str:
+    """A short hash of every wording here, for logs and records: 16 hexadecimal digits."""
+    segment, invalid = Segment(1.0, 2.5), InvalidAction("BAD_RANGE", "Why.")
+    frames = {"timestamps_seconds": (0.0, 0.625), "descriptions": ("teal 88%", "")}
+    samples = [str(PROMPT_VERSION), EPISODE_OVER, system_message(Budget()), system_message(Budget(max_zooms=0))]
+    for zooms_left in (0, 1, 2):
+        left = {"zooms_left": zooms_left, "frames_per_zoom": 16}
+        question = {"question": "Q?", "options": ("x", "y"), "duration_seconds": 9.5, "context_text": "C"}
+        samples += [
+            overview_message(**question, **frames, **left),  # type: ignore[arg-type]
+            zoom_message(segment=segment, **frames, **left, is_start_clamped=True, is_end_clamped=True),  # type: ignore[arg-type]
+            error_message(invalid, **left),
+        ]
+    return hashlib.sha256("\x00".join(samples).encode()).hexdigest()[:16]
