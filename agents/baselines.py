@@ -193,9 +193,10 @@ class Oracle:
         if not (wants_look and frames > 0):
             return format_answer(right_answer(key))
         evidence = key.evidence[0]
-        # Half a frame below the limit: the text of a zoom has two decimals, and rounding must not buy one too many.
-        fps = (frames - 0.5) / evidence.duration_seconds
-        return format_zoom(evidence, max(0.01, fps))
+        length = min(evidence.duration_seconds, 50.0 * frames)  # the text of a zoom can say no fps below 0.01
+        # Rounded down, and half a frame below the limit: the two decimals of a zoom must not buy a frame too many.
+        fps = max(0.01, math.floor(100.0 * (frames - 0.5) / length) / 100.0)
+        return format_zoom((evidence.start_seconds, evidence.start_seconds + length), fps)
 
 
 def right_answer(key: AnswerKey) -> str:
