@@ -1,0 +1,45 @@
+"""Sphinx settings: MyST pages, and a reference written from the packages as they are installed."""
+
+import importlib
+import pkgutil
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+project = "VideoZoomer-Gym"
+author = "The VideoZoomer-Gym contributors"
+copyright = "2026, The VideoZoomer-Gym contributors"
+release = version = installed_version("vz-env")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": False}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_title = f"VideoZoomer-Gym {release}"
+
+PACKAGES = ("vz_env", "vz_agents", "vz_benchmarks")
+
+
+def write_reference(_app):
+    """Write reference/<package>.md: one section a module, so that a new module cannot be forgotten."""
+    folder = Path(__file__).parent / "reference"
+    folder.mkdir(exist_ok=True)
+    for package in PACKAGES:
+        root = importlib.import_module(package)
+        names = [package, *sorted(module.name for module in pkgutil.walk_packages(root.__path__, f"{package}."))]
+        sections = [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in names]
+        text = "\n".join([f"# {package}\n", *sections])
+        page = folder / f"{package}.md"
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:  # unchanged pages are not built again
+            page.write_text(text, encoding="utf-8")
+
+
+def setup(app):
+    """Hook the reference in before sources are read."""
+    app.connect("builder-inited", write_reference)
