@@ -47,7 +47,8 @@ def _build_table() -> NDArray[np.uint8]:
     cells = _luma_chroma(np.stack([red, green, blue], axis=-1).reshape(-1, 3))
     anchors = _luma_chroma(np.array(list(PALETTE.values()), dtype=np.float64))
     distance = ((cells[:, None, :] - anchors[None, :, :]) ** 2).sum(axis=-1)
-    return distance.argmin(axis=1).astype(np.uint8)
+    names: NDArray[np.uint8] = distance.argmin(axis=1).astype(np.uint8)
+    return names
 
 
 def _luma_chroma(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,4 +71,5 @@ def name_pixels(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     quantised = (frame >> (8 - _BITS)).astype(np.uint16)
     cell = (quantised[..., 0] << (2 * _BITS)) | (quantised[..., 1] << _BITS) | quantised[..., 2]
-    return _TABLE[cell]
+    names: NDArray[np.uint8] = _TABLE[cell]
+    return names
