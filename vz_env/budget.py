@@ -6,11 +6,12 @@ frame is one picture shown, those of the overview included.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from .errors import ConfigError
 
-__all__ = ["Budget", "BudgetState"]
+__all__ = ["Budget", "BudgetState", "as_budget"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,20 @@ class Budget:
                 f"overview_frames must not exceed max_frames (the whole episode), got {self.overview_frames} > "
                 f"{self.max_frames}: raise max_frames"
             )
+
+
+def as_budget(budget: Budget | Mapping[str, int] | None) -> Budget:
+    """Read a budget, some of its limits as a mapping, or None for the default.
+
+    Raises:
+        ConfigError: for an unknown limit or a value that is not legal.
+    """
+    if isinstance(budget, Budget):
+        return budget
+    known = {limit.name for limit in fields(Budget)}
+    if unknown := set(budget or {}) - known:
+        raise ConfigError(f"budget limits must be among {sorted(known)}, got {sorted(unknown)}")
+    return Budget(**(budget or {}))
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ __all__ = [
     "NUMBER_TOLERANCE",
     "Parsed",
     "Score",
+    "describe_parsed",
     "extract_choice",
     "extract_number",
     "extract_segments",
@@ -197,6 +198,15 @@ def score_answer(answer_text: str | None, episode: Episode, key: AnswerKey) -> S
         return _score(number, is_right, is_scorable=bool(truths))
     words = normalise_text(text) or None
     return _score(words, words in {normalise_text(truth) for truth in key.answer_texts}, bool(key.answer_texts))
+
+
+def describe_parsed(parsed: Parsed | None, episode: Episode) -> str | None:
+    """What was read from an answer, as text: an option's letter, a number, words, or `12-15.5` for segments."""
+    if parsed is None or isinstance(parsed, str):
+        return parsed
+    if isinstance(parsed, tuple):
+        return ", ".join(f"{span.start_seconds:g}-{span.end_seconds:g}" for span in parsed)
+    return chr(ord("A") + int(parsed)) if episode.answer_kind == "choice" else f"{parsed:g}"
 
 
 def _score(parsed: Parsed | None, value: float, is_scorable: bool) -> Score:

@@ -1,0 +1,215 @@
+"""Looks at moments of an episode's video: frames for a policy that sees, words for one that reads.
+
+Words are kept in one bounded cache a process: many episodes ask about one video, and its overview is the same in all of
+them. When nobody wants the pixels and the words are known, no video is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .episode import Episode
+from .errors import ConfigError
+from .video.access import resolve_video
+from .video.describe import Describer, make_describer
+from .video.reader import open_reader
+
+__all__ = ["Look", "Observer", "forget_words", "no_frames"]
+
+_FRAMES_PER_CALL: Final = 128  # below the reader's limit of one call, and bounds what describing keeps in memory
+_DURATION_TOLERANCE_SECONDS: Final = 1.0
+
+Value = TypeVar("Value")
+
+
+class RecentCache(Generic[Value]):
+    """A thread-safe cache of the `max_entries` values used last."""
+
+    def __init__(self, max_entries: int) -> None:
+        """Start empty."""
+        self.max_entries = max_entries
+        self._entries: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock, and is not there to let go of it."""
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many values are held."""
+        return len(self._entries)
+
+    def get(self, key: Hashable) -> Value | None:
+        """The value, or None when it is not held."""
+        with self._lock:
+            if key not in self._entries:
+                return None
+            self._entries.move_to_end(key)
+            return self._entries[key]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Hold a value, and let go of the one not used for longest."""
+        with self._lock:
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            if len(self._entries) > self.max_entries:
+                self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._entries.clear()
+
+
+# 64k descriptions of some 300 bytes each with their keys: about 20 MB when full.
+_words: Final = RecentCache[str](max_entries=65_536)
+_durations: Final = RecentCache[float](max_entries=4_096)
+
+
+def forget_words() -> None:
+    """Empty the caches of descriptions and durations of this process."""
+    _words.clear()
+    _durations.clear()
+
+
+def no_frames() -> NDArray[np.uint8]:
+    """A new empty stack: observations never share an array, as Gymnasium's checker asks."""
+    return np.zeros((0, 2, 2, 3), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What was seen at n moments: `frames` uint8 (n or 0, h, w, 3), `timestamps_seconds` float64 (n,), n descriptions.
+
+    The timestamps are the moments asked for; a frame itself may have come on a little earlier.
+    """
+
+    frames: NDArray[np.uint8]
+    timestamps_seconds: NDArray[np.float64]
+    descriptions: tuple[str, ...]
+
+
+class Observer:
+    """Looks at the videos of one dataset, always at the same size and in the same words.
+
+    Args:
+        describe: `none`, `palette`, `captions`, or a callable (frame, timestamp, episode) -> text.
+        root: folder that every video must lie in, None for no bound.
+        max_pixels: most pixels of a frame, its aspect kept.
+        frame_size: (width, height) of every frame instead.
+        with_frames: whether `look` hands out frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        describe: str | Describer,
+        root: Path | None,
+        max_pixels: int,
+        frame_size: tuple[int, int] | None,
+        with_frames: bool,
+    ) -> None:
+        """Check and keep the settings; nothing is opened."""
+        if frame_size is not None and min(frame_size) < 2:
+            raise ConfigError(f"frame_size must be (width, height) of at least 2 pixels, got {frame_size!r}")
+        self._describe = describe
+        self._describer = make_describer(describe)
+        self._root = root
+        self._max_pixels = max_pixels
+        self._frame_size = frame_size
+        self._with_frames = with_frames
+
+    def duration_seconds(self, episode: Episode) -> float:
+        """Length of the episode's video.
+
+        The annotated length stands when it agrees with the file to a second (people round), else the file's does.
+
+        Raises:
+            VideoError: when the file cannot be opened.
+        """
+        identity = resolve_video(episode.video_path, self._root)
+        probed = _durations.get(identity)
+        if probed is None:
+            probed = float(open_reader(episode.video_path, self._root).info.duration_seconds)
+            _durations.put(identity, probed)
+        annotated = episode.duration_seconds
+        if annotated is not None and abs(annotated - probed) <= _DURATION_TOLERANCE_SECONDS:
+            return float(annotated)
+        return probed
+
+    def look(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> Look:
+        """See and describe the frames at some moments.
+
+        Args:
+            episode: whose video to look at.
+            timestamps_seconds: float64 (n,) within the video.
+
+        Returns:
+            The frames (none of them when built without frames) and a one-line description of each.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        if self._with_frames:
+            frames = self.frames(episode, timestamps_seconds)
+            return Look(frames, timestamps_seconds, tuple(self._words(episode, timestamps_seconds, frames)))
+        words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None)]
+        return Look(no_frames(), timestamps_seconds, tuple(words))
+
+    def frames(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Decode the frames at some moments: uint8 (n, height, width, 3), read-only."""
+        if not len(timestamps_seconds):
+            return no_frames()
+        reader = open_reader(episode.video_path, self._root)
+        pixels = None if self._frame_size else self._max_pixels
+        parts = [
+            reader.frames_at(chunk, size=self._frame_size, max_pixels=pixels).frames
+            for chunk in _chunks(timestamps_seconds)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _words(
+        self, episode: Episode, timestamps_seconds: NDArray[np.float64], frames: NDArray[np.uint8] | None
+    ) -> list[str]:
+        """One line for each moment, from the cache where it can be; decodes only what has to be looked at."""
+        times = timestamps_seconds.tolist()
+        if self._describe in ("none", "captions"):  # no pixels in these: captions are read from the text track
+            nothing = np.zeros((0, 0, 3), dtype=np.uint8)
+            return [self._describer(nothing, time, episode) for time in times]
+        if self._describe != "palette":  # a callable may look at anything: nothing is known to cache it by
+            return self._describe_frames(episode, timestamps_seconds, frames)
+        video = (resolve_video(episode.video_path, self._root), self._frame_size or self._max_pixels)
+        known = [_words.get((video, time)) for time in times]
+        missing = [index for index, line in enumerate(known) if line is None]
+        if missing:
+            seen = frames[missing] if frames is not None else None
+            fresh = self._describe_frames(episode, timestamps_seconds[missing], seen)
+            for index, line in zip(missing, fresh, strict=True):
+                known[index] = line
+                _words.put((video, times[index]), line)
+        return [line or "" for line in known]
+
+    def _describe_frames(
+        self, episode: Episode, timestamps_seconds: NDArray[np.float64], frames: NDArray[np.uint8] | None
+    ) -> list[str]:
+        """Describe frames, decoding them first when they are not at hand."""
+        pictures = self.frames(episode, timestamps_seconds) if frames is None else frames
+        pairs = zip(pictures, timestamps_seconds.tolist(), strict=True)
+        return [self._describer(frame, time, episode) for frame, time in pairs]
+
+
+def _chunks(timestamps_seconds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Cut timestamps into runs that the reader takes in one call."""
+    starts = range(0, len(timestamps_seconds), _FRAMES_PER_CALL)
+    return [timestamps_seconds[start : start + _FRAMES_PER_CALL] for start in starts]

@@ -1,0 +1,54 @@
+"""Gymnasium ids of datasets: `VZ/<name>-v<version>` is `VideoZoomEnv` on the dataset of that name.
+
+An id carries the dataset's name alone, so that a spec can be written as JSON and holds nothing of the data.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import gymnasium as gym
+
+from .errors import ConfigError
+
+__all__ = ["ENTRY_POINT", "env_id", "register_env_id"]
+
+ENTRY_POINT: Final = "vz_env.env:VideoZoomEnv"
+_NAMESPACE: Final = "VZ"
+
+
+def env_id(name: str, version: int = 0) -> str:
+    """The id of a dataset's environment: `VZ/Needle-v0`."""
+    return f"{_NAMESPACE}/{name}-v{version}"
+
+
+def register_env_id(name: str, version: int = 0, **env_defaults: Any) -> str:
+    """Register the environment of a dataset; registering it again replaces its defaults.
+
+    Args:
+        name: a name that `load_dataset` knows when the environment is made.
+        version: grows whenever scores could change.
+        **env_defaults: keyword arguments of `VideoZoomEnv`; `gym.make` may override each.
+
+    Returns:
+        The id.
+
+    Raises:
+        ConfigError: when the version is negative, or the id cannot be registered.
+    """
+    if version < 0:
+        raise ConfigError(f"a version must be 0 or more, got {version}")
+    identifier = env_id(name, version)
+    gym.registry.pop(identifier, None)  # registering twice, as a notebook does, must not warn
+    try:
+        # The env says itself when reset is missing, so Gymnasium's order check is left out. No max_episode_steps: turns
+        # are part of the budget, which the policy can see.
+        gym.register(
+            id=identifier, entry_point=ENTRY_POINT, kwargs={"dataset": name, **env_defaults}, order_enforce=False
+        )
+    except gym.error.Error as error:
+        raise ConfigError(f"{identifier!r} is no id Gymnasium accepts: {error}") from error
+    return identifier
+
+
+register_env_id("Needle")
