@@ -1,0 +1,183 @@
+"""Tiny videos whose every frame carries its own number as a bit pattern, so that a decoded frame says which it is.
+
+Written with PyAV, from nothing: no video is checked in. `read_number` reads the pattern back from any size of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 160, 96
+COLUMNS, ROWS = 4, 3  # twelve bits: up to 4096 frames
+
+
+def numbered_picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
+    """Paint a number: one block a bit, dark for 0 and light for 1; uint8 (height, width, 3)."""
+    bits = (number >> np.arange(COLUMNS * ROWS)) & 1
+    blocks = np.where(bits.reshape(ROWS, COLUMNS), 215, 40).astype(np.uint8)
+    rows = np.arange(height) * ROWS // height
+    columns = np.arange(width) * COLUMNS // width
+    return np.repeat(blocks[rows][:, columns, None], 3, axis=2)
+
+
+def read_number(frame: NDArray[np.uint8]) -> int:
+    """Read the number back from a frame of any size."""
+    height, width = frame.shape[:2]
+    number = 0
+    for bit in range(COLUMNS * ROWS):
+        row, column = divmod(bit, COLUMNS)
+        middle_y, middle_x = (2 * row + 1) * height // (2 * ROWS), (2 * column + 1) * width // (2 * COLUMNS)
+        patch = frame[middle_y - 2 : middle_y + 3, middle_x - 2 : middle_x + 3]
+        number |= int(patch.mean() > 128) << bit
+    return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A recipe for one numbered video.
+
+    `ticks` are the presentation times of frames 0, 1, 2... in units of `time_base`.
+    """
+
+    file: str
+    ticks: Sequence[int]
+    time_base: Fraction = Fraction(1, 30)
+    codec: str = "libx264"
+    gop: int = 30
+    options: Mapping[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "bf": "0"})
+    container_options: Mapping[str, str] = field(default_factory=dict)
+    pixel_format: str = "yuv420p"
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+    prepare: Callable[[Any], None] | None = None
+    with_audio: bool = False
+
+    def write(self, folder: Path) -> Path:
+        """Encode it, and return where it lies."""
+        path = folder / self.file
+        with av.open(str(path), "w", container_options=dict(self.container_options)) as container:
+            stream = container.add_stream(self.codec, rate=round(1 / self.time_base))
+            stream.width, stream.height = self.size
+            stream.pix_fmt = self.pixel_format
+            stream.codec_context.time_base = self.time_base
+            stream.codec_context.gop_size = self.gop
+            stream.codec_context.thread_count = 1
+            stream.options = dict(self.options)
+            if self.prepare is not None:
+                self.prepare(stream)
+            sound = container.add_stream("aac", rate=16000) if self.with_audio else None
+            for number, tick in enumerate(self.ticks):
+                frame = av.VideoFrame.from_ndarray(numbered_picture(number, *self.size), format="rgb24")
+                frame.pts, frame.time_base = tick, self.time_base
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+            if sound is not None:
+                _write_sound(container, sound, float(self.ticks[-1] * self.time_base))
+        return path
+
+
+def _write_sound(container: Any, stream: Any, seconds: float) -> None:
+    """Add a quiet hum of about the given length."""
+    for start in range(0, int(seconds * 16000), 1024):
+        wave = (np.sin(np.arange(start, start + 1024) / 20.0) * 3000).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 16000, start, Fraction(1, 16000)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def write_audio_only(path: Path) -> Path:
+    """Write a file that holds sound and no picture."""
+    with av.open(str(path), "w") as container:
+        _write_sound(container, container.add_stream("aac", rate=16000), 2.0)
+    return path
+
+
+def decode_all(path: Path) -> tuple[NDArray[np.float64], list[int]]:
+    """Decode a whole file from its start in one pass: the reference that random access is held against.
+
+    Returns:
+        The times of the frames in seconds from the first one, and the numbers they carry.
+    """
+    ticks, numbers = [], []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for frame in container.decode(stream):
+            ticks.append(frame.pts)
+            numbers.append(read_number(frame.to_ndarray(format="rgb24")))
+        times = (np.array(ticks, dtype=np.float64) - ticks[0]) * float(stream.time_base)
+    return times, numbers
+
+
+def _steps(steps: Sequence[int], count: int, start: int = 0) -> list[int]:
+    """Ticks that rise by the given steps, over and over."""
+    ticks = [start]
+    while len(ticks) < count:
+        ticks.append(ticks[-1] + steps[len(ticks) % len(steps)])
+    return ticks
+
+
+_BFRAMES = {"preset": "veryfast", "bf": "3", "b-pyramid": "normal"}
+_FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+_MILLI = Fraction(1, 1000)
+_BROADCAST = Fraction(1, 90000)
+
+ASSETS: tuple[Asset, ...] = (
+    Asset(file="cfr.mp4", ticks=range(300)),
+    Asset(file="bframes.mp4", ticks=range(300), options=_BFRAMES, gop=48),
+    Asset(file="faststart.mp4", ticks=range(200), options=_BFRAMES, container_options={"movflags": "faststart"}),
+    Asset(file="ntsc.mp4", ticks=range(300), time_base=Fraction(1001, 30000), options=_BFRAMES, gop=60),
+    Asset(file="slow.mp4", ticks=range(60), time_base=Fraction(1, 2), gop=12),
+    Asset(file="intra.mov", ticks=range(120), gop=1),
+    Asset(file="one_keyframe.mp4", ticks=range(400), options=_BFRAMES, gop=100000),
+    Asset(file="variable.mp4", ticks=_steps([10, 33, 800, 40, 5, 250], 300), time_base=_MILLI, options=_BFRAMES),
+    Asset(file="cut.mp4", ticks=range(-20, 280), options={"preset": "veryfast", "bf": "2"}, gop=60),
+    Asset(file="late.mp4", ticks=range(150, 400), options=_BFRAMES),
+    Asset(file="fragmented.mp4", ticks=range(300), options=_BFRAMES, container_options=_FRAGMENTED),
+    Asset(file="sound.mp4", ticks=range(200), options=_BFRAMES, with_audio=True),
+    Asset(file="cfr.mkv", ticks=range(300), options=_BFRAMES, gop=48),
+    Asset(file="late.mkv", ticks=range(150, 450), options=_BFRAMES),
+    Asset(file="variable.mkv", ticks=_steps([41, 7, 503, 90], 300), time_base=_MILLI, options=_BFRAMES),
+    Asset(file="cfr.ts", ticks=range(300), options=_BFRAMES, gop=48),
+    Asset(file="long_gop.ts", ticks=range(400), options=_BFRAMES, gop=250),
+    Asset(file="variable.ts", ticks=_steps([3000, 90000, 4500], 150), time_base=_BROADCAST, options=_BFRAMES),
+    Asset(file="open_gop.mkv", ticks=range(300), options={**_BFRAMES, "x264-params": "open-gop=1"}, gop=24),
+    Asset(file="open_gop.ts", ticks=range(300), options={**_BFRAMES, "x264-params": "open-gop=1"}, gop=24),
+    Asset(
+        file="hevc.mp4",
+        ticks=range(120),
+        codec="libx265",
+        options={"preset": "ultrafast", "bf": "3", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+        gop=40,
+    ),
+    Asset(
+        file="hevc.ts",
+        ticks=range(120),
+        codec="libx265",
+        options={
+            "preset": "ultrafast",
+            "x265-params": "log-level=none:pools=none:frame-threads=1:open-gop=1:bframes=3",
+        },
+        gop=40,
+    ),
+    Asset(file="vp9.webm", ticks=range(120), codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
+    Asset(
+        file="av1.mp4", ticks=range(60), codec="libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"}, gop=20
+    ),
+    Asset(file="mpeg4.avi", ticks=range(200), codec="mpeg4", options={}, gop=12),
+    Asset(file="mpeg4_bframes.mp4", ticks=range(200), codec="mpeg4", options={"bf": "2"}, gop=12),
+    Asset(file="mjpeg.avi", ticks=range(90), codec="mjpeg", options={}, pixel_format="yuvj420p"),
+)
+"""The numbered videos that the reader's truth tests go through."""
+
+
+def asset(file: str) -> Asset:
+    """Return the recipe of that file name."""
+    return next(recipe for recipe in ASSETS if recipe.file == file)

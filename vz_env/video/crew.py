@@ -1,0 +1,149 @@
+"""The decoders of one reader: one in the calling thread, or several on a small pool fed from one demuxer."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ..errors import VideoDecodeError
+from .access import Deadline
+from .decode import PictureDecoder, Pictures, PictureScaler, another_context
+from .index import Demuxer
+from .plan import PacketRun
+
+__all__ = ["DecodingCrew"]
+
+
+class DecodingCrew:
+    """Runs of packets in, pictures out. One call at a time.
+
+    Args:
+        stream: what is decoded. Its own context serves the calling thread; more workers get contexts of their own.
+        workers: how many runs may be decoded at once.
+        skip_nonreference: see `PictureDecoder`.
+    """
+
+    def __init__(self, stream: VideoStream, *, workers: int, skip_nonreference: bool) -> None:
+        """Make the first decoder; the others and their threads are made when first needed."""
+        self._stream, self._workers, self._skip = stream, workers, skip_nonreference
+        self.first = PictureDecoder(stream.codec_context, skip_nonreference=skip_nonreference)
+        self._pool: ThreadPoolExecutor | None = None
+        self._idle: list[PictureDecoder] = []
+
+    def decode(self, runs: Iterator[PacketRun], scale: PictureScaler, deadline: Deadline) -> Pictures:
+        """Decode every run; pictures that would not come out are missing from the result."""
+        if self._workers > 1:
+            return self._decode_beside(runs, scale, deadline)
+        pictures: Pictures = {}
+        for run in runs:
+            pictures.update(self.first.decode(run, scale, deadline))
+        return pictures
+
+    def _decode_beside(self, runs: Iterator[PacketRun], scale: PictureScaler, deadline: Deadline) -> Pictures:
+        """Decode whole runs on the pool; a run too long to hold in memory is decoded here as its pieces come."""
+        pool = self._start_pool()
+        room = threading.Semaphore(self._workers + 1)  # bounds the packets that wait in memory
+        futures: list[Future[Pictures]] = []
+        pictures: Pictures = {}
+        try:
+            for run in runs:
+                if not (run.starts and run.ends):
+                    pictures.update(self._pieces.decode(run, scale, deadline))
+                    continue
+                while not room.acquire(timeout=0.5):
+                    deadline.check("decoding")
+                futures.append(pool.submit(self._decode_run, run, scale, deadline, room))
+        finally:
+            wait(futures)
+        for future in futures:
+            pictures.update(future.result())
+        return pictures
+
+    def _start_pool(self) -> ThreadPoolExecutor:
+        """Make the threads and their decoders on first use."""
+        if self._pool is None:
+            # The stream's own context is left out: a seek of the demuxer resets it, whoever is using it.
+            self._pieces, *self._idle = (
+                PictureDecoder(another_context(self._stream), skip_nonreference=self._skip)
+                for _ in range(self._workers + 1)
+            )
+            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
+        return self._pool
+
+    def _decode_run(
+        self, run: PacketRun, scale: PictureScaler, deadline: Deadline, room: threading.Semaphore
+    ) -> Pictures:
+        """Decode one run on a pool thread, with a decoder and a scaler that no other thread is using."""
+        decoder = self._idle.pop()
+        try:
+            return decoder.decode(run, scale.sibling(), deadline)
+        finally:
+            self._idle.append(decoder)
+            room.release()
+
+    def rescue(self, demuxer: Demuxer, first_tick: int, shown: int, deadline: Deadline) -> VideoFrame:
+        """Decode one picture the slow way: every packet, from its keyframe and then from the keyframe before that.
+
+        Some sound packets make no picture of their own (the second field of an interlaced frame, a repeat of the frame
+        before): then the picture on is the last one that came out. After damage that would be a guess: an error.
+
+        Args:
+            demuxer: where packets come from.
+            first_tick: of the video, for the message.
+            shown: presentation tick of the wanted picture.
+            deadline: when to give up.
+
+        Returns:
+            The frame, whose own tick may be before `shown`.
+
+        Raises:
+            VideoDecodeError: the picture cannot be decoded.
+        """
+        start, trouble = shown, ""
+        for _ in range(2):
+            frame, start, trouble = self._last_frame(demuxer, start, shown, deadline)
+            if frame is not None and (frame.pts == shown or not trouble):
+                return frame
+            start -= 1
+        seconds = float((shown - first_tick) * demuxer.time_base)
+        raise VideoDecodeError(
+            f"{demuxer.path}: the picture at {seconds:.3f} s cannot be decoded ({trouble or 'nothing came out'}); "
+            "the file is damaged there: copy it again or leave it out"
+        )
+
+    def _last_frame(
+        self, demuxer: Demuxer, start: int, shown: int, deadline: Deadline
+    ) -> tuple[VideoFrame | None, int, str]:
+        """Decode from the keyframe at or before `start` up to `shown`.
+
+        Returns:
+            The last frame presented at or before `shown`, the tick of the keyframe, and what went wrong on the way.
+        """
+        packets = demuxer.from_keyframe(max(start, demuxer.floor_tick), deadline)
+        decoder = self.first
+        decoder.reset()
+        latest: VideoFrame | None = None
+        keyframe_tick: int | None = None
+        needed = itertools.takewhile(lambda p: p.dts is None or p.dts <= shown, packets)
+        for packet in itertools.chain(needed, [None]):  # None drains the decoder
+            deadline.check("decoding")
+            if keyframe_tick is None and packet is not None:
+                keyframe_tick = packet.pts
+            for frame in decoder.feed(packet):
+                if frame.pts is not None and frame.pts <= shown:
+                    latest = frame  # decoders hand frames out in the order of presentation
+        trouble = decoder.trouble
+        decoder.reset()
+        return latest, start if keyframe_tick is None else keyframe_tick, trouble
+
+    def close(self) -> None:
+        """Stop the threads and drop the decoders."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None
+        self._idle.clear()

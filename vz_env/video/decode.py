@@ -1,0 +1,168 @@
+"""Packets in, small RGB pictures out: one decoder, one thread, one pass of the scaler straight to the final size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, cast
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from .access import Deadline
+from .index import VideoPacket
+from .plan import PacketRun
+
+__all__ = ["PictureDecoder", "PictureScaler", "Pictures", "another_context", "may_skip_nonreference"]
+
+Pictures = dict[int, NDArray[np.uint8]]
+"""Presentation tick -> uint8 RGB (height, width, 3)."""
+
+_HEVC_SPS: Final = 33
+
+
+class PictureScaler:
+    """YUV to RGB at the wanted size in one pass, with the rotation applied. Not thread-safe.
+
+    Args:
+        width: of the picture handed out.
+        height: of the picture handed out.
+        rotation_degrees: counterclockwise turn, a multiple of 90.
+    """
+
+    def __init__(self, width: int, height: int, rotation_degrees: int) -> None:
+        """Keep one scaler context: a context for each frame costs 81 MB over 48 frames."""
+        self._wanted = (width, height, rotation_degrees)
+        self._quarter_turns = rotation_degrees // 90 % 4
+        self._size = (height, width) if self._quarter_turns % 2 else (width, height)
+        self._reformatter = VideoReformatter()
+
+    def sibling(self) -> PictureScaler:
+        """Make another scaler that does the same, for another thread."""
+        return PictureScaler(*self._wanted)
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Convert one decoded frame; the result is contiguous and read-only."""
+        width, height = self._size
+        scaled = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1
+        )
+        plane = scaled.planes[0]
+        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width]
+        picture = rows.reshape(height, width, 3)
+        turned = np.array(np.rot90(picture, self._quarter_turns), order="C")  # a copy: FFmpeg re-uses its buffer
+        turned.setflags(write=False)
+        return turned
+
+
+class PictureDecoder:
+    """One decoder context. Not thread-safe: one run at a time.
+
+    Args:
+        context: a decoder that was not opened yet; it is set to one thread, since frame threads only add latency to
+            runs this short.
+        skip_nonreference: pictures that no other picture refers to are dropped before the decoder unless wanted.
+    """
+
+    def __init__(self, context: VideoCodecContext, *, skip_nonreference: bool) -> None:
+        """Take the context over."""
+        self.context = context
+        if not context.is_open:
+            context.thread_count = 1
+        self._skip = skip_nonreference
+        self._left: set[int] = set()
+        self.trouble = ""
+
+    def decode(self, run: PacketRun, scale: PictureScaler, deadline: Deadline) -> Pictures:
+        """Decode a run, or a further piece of one.
+
+        Damage is not raised here: what could not be decoded is missing from the result, and `trouble` says why.
+
+        Returns:
+            The wanted pictures that came out, by presentation tick.
+        """
+        if run.starts:
+            self.reset()
+        self._left |= run.wanted
+        pictures: Pictures = {}
+        packets = run.packets
+        if run.ends:
+            wanted_at = [i for i, packet in enumerate(packets) if packet.pts in self._left]
+            packets = packets[: wanted_at[-1] + 1] if wanted_at else []
+        for packet in packets:
+            deadline.check("decoding")
+            if self._skip:
+                self.context.skip_frame = "DEFAULT" if packet.pts in run.wanted else "NONREF"
+            self._keep(self.feed(packet), scale, pictures)
+        if run.ends:
+            if self._left:
+                if self._skip:
+                    self.context.skip_frame = "DEFAULT"
+                self._keep(self.feed(None), scale, pictures)
+            self.reset()
+        return pictures
+
+    def feed(self, packet: VideoPacket | None) -> list[VideoFrame]:
+        """Give one packet to the decoder (None drains it) and return the sound frames that come out."""
+        try:
+            frames = self.context.decode(packet)
+        except (av.error.FFmpegError, ValueError, IndexError) as error:
+            self.trouble = self.trouble or f"{type(error).__name__}: {error}"
+            return []
+        sound = [frame for frame in frames if not frame.is_corrupt]
+        if len(sound) < len(frames):
+            self.trouble = self.trouble or "pictures came out damaged"
+        return sound
+
+    def reset(self) -> None:
+        """Forget everything inside the decoder, ready for another keyframe."""
+        self.context.flush_buffers()
+        self._left.clear()
+        self.trouble = ""
+        if self._skip:
+            self.context.skip_frame = "DEFAULT"
+
+    def _keep(self, frames: Iterable[VideoFrame], scale: PictureScaler, pictures: Pictures) -> None:
+        """Convert the wanted ones among the frames."""
+        for frame in frames:
+            if frame.pts is not None and frame.pts in self._left:
+                self._left.discard(frame.pts)
+                pictures[frame.pts] = scale(frame)
+
+
+def another_context(stream: VideoStream) -> VideoCodecContext:
+    """Make a second decoder for a stream, so that another thread can decode beside the first."""
+    source = stream.codec_context
+    context = cast(VideoCodecContext, av.CodecContext.create(source.codec.name, "r"))
+    context.extradata = source.extradata
+    context.width, context.height = source.width, source.height
+    context.options = dict(source.options)
+    return context
+
+
+def may_skip_nonreference(stream: VideoStream) -> bool:
+    """Whether non-reference pictures can be dropped before the decoder without changing any other picture.
+
+    H.264: always (nal_ref_idc 0 is a promise to all). HEVC: the promise covers only pictures of the same temporal
+    sub-layer, so it holds when there is one sub-layer. Others: no (libdav1d reads the option once, when it opens).
+    """
+    name = stream.codec_context.codec.canonical_name
+    if name == "h264":
+        return True
+    return name == "hevc" and _hevc_sub_layers(stream.codec_context.extradata or b"") == 1
+
+
+def _hevc_sub_layers(extradata: bytes) -> int:
+    """Read the number of temporal sub-layers from hvcC (mp4, mkv) or from the first SPS (mpegts); 0 when unknown."""
+    if len(extradata) > 22 and extradata[0] == 1:
+        return extradata[21] >> 3 & 7
+    start = extradata.find(b"\0\0\1")
+    while start >= 0 and start + 6 <= len(extradata):
+        if extradata[start + 3] >> 1 & 0x3F == _HEVC_SPS:
+            return (extradata[start + 5] >> 1 & 7) + 1
+        start = extradata.find(b"\0\0\1", start + 3)
+    return 0
