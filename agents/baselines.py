@@ -23,9 +23,8 @@ from vz_env.errors import ConfigError
 from .policy import Observation
 
 if TYPE_CHECKING:
-    from vz_env.datasets.dataset import Dataset
-
     from vz_env.budget import Budget
+    from vz_env.datasets.dataset import Dataset
 
 __all__ = ["Answerer", "Blind", "Oracle", "RandomZoom", "UniformSampling", "guess_answer", "spot_answer"]
 
@@ -80,6 +79,10 @@ class Blind:
         """`seed` picks the guesses, which also depend on the episode's id."""
         self.seed = seed
         self.fingerprint = f"blind-1-seed{seed}"
+
+    def budget_for(self, budget: Budget) -> Budget:
+        """One turn and no frames: blind is blind."""
+        return dataclasses.replace(budget, overview_frames=0, max_turns=1, max_zooms=0, max_frames=0)
 
     def act(self, observations: Sequence[Observation]) -> list[str]:
         """Answer at once."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 import gymnasium as gym
 import numpy as np
 
+from vz_env.actions import MAX_ACTION_CHARS
 from vz_env.errors import DatasetError, UnknownEpisode, VideoError
 
 from .policy import Observation, PastTurn, Policy, batch_size, policy_name
@@ -25,6 +26,7 @@ from .trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
 
 __all__ = ["EpisodeRun", "collect_rollouts", "episode_seed", "run_episode"]
 
+_MOST_ACTION_CHARS: Final = 2 * MAX_ACTION_CHARS  # past what is read, and still too long: records stay small
 _METRICS: Final = ("frames_used", "zooms", "invalid_actions", "evidence_hit", "evidence_coverage")
 
 
@@ -72,6 +74,7 @@ class EpisodeRun:
         """Play one action. A fault of the data ends the episode with an error status instead of raising."""
         if self.observation is None or self.is_over:
             raise RuntimeError("wanted an episode that is under way: call reset first, and nothing after its end")
+        action = action[:_MOST_ACTION_CHARS]
         turn = TurnRecord(
             observation=self.observation.text, timestamps=self.observation.timestamps.tolist(), action=action
         )

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Final
 
 from vz_agents.trajectory import Trajectory
-
 from vz_env.errors import ConfigError, DatasetError
 
 __all__ = ["EpisodeRecord", "ResultsFile", "read_records", "write_atomically"]

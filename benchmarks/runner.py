@@ -8,7 +8,6 @@ the code.
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -16,12 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import vz_agents
+import vz_env
 from vz_agents.policy import Policy, as_policy, budget_for, fingerprint, policy_name, reads_key
 from vz_agents.rollout import collect_rollouts
 from vz_agents.trajectory import Trajectory, as_plain
-from vz_env.env import VideoZoomEnv
-
 from vz_env.budget import Budget
+from vz_env.env import VideoZoomEnv
 
 from .records import EpisodeRecord, ResultsFile, to_pretty_json, write_atomically
 from .results import EvalResult, summarise
@@ -70,7 +70,8 @@ def evaluate(
     """
     policy = as_policy(policy)
     options = dict(env_options or {})
-    options["budget"] = budget_for(policy, options.get("budget") or Budget())
+    budget = options.get("budget") or {}
+    options["budget"] = budget_for(policy, budget if isinstance(budget, Budget) else Budget(**budget))
     description = _describe_run(policy, dataset, options, seed)
     run = _digest(description)
     with ResultsFile(out / RESULTS_NAME) as results:
@@ -183,8 +184,8 @@ def _digest(value: Any) -> str:
 def code_version() -> str:
     """The version of the code that a score depends on: a hash over the sources of environment and agents."""
     digest = hashlib.sha256()
-    for package in ("vz_env", "vz_agents"):
-        folder = Path(str(importlib.resources.files(package)))
+    for package in (vz_env, vz_agents):
+        folder = Path(str(package.__file__)).parent
         for source in sorted(folder.rglob("*.py")):
             digest.update(source.relative_to(folder).as_posix().encode())
             digest.update(source.read_bytes())

@@ -1,0 +1,199 @@
+"""The report's pictures as small SVG texts: accuracy against frames, the learning curve, an episode's timeline.
+
+They are drawn by hand rather than by a plotting library because they take their colours from the page's style sheet, so
+that one file suits light and dark screens. Everything that comes from data is escaped here; the result is safe markup.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+from markupsafe import Markup
+
+from vz_env.episode import Segment
+
+from .statistics import Interval
+
+__all__ = ["Point", "ZoomMark", "draw_frames_chart", "draw_learning_chart", "draw_timeline"]
+
+WIDTH, HEIGHT = 720, 360
+LEFT, RIGHT, TOP, BOTTOM = 48, 24, 16, 44
+_LABEL_GAP, _LABEL_REACH = 15.0, 150.0  # a label's height and usual width
+
+_SERIES: Final = {
+    "accuracy": "accuracy",
+    "validation_accuracy": "accuracy on validation",
+    "evidence_hit_rate": "evidence found",
+    "reward": "reward",
+}
+"""Columns of a learning curve that are drawn, and what they are called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One policy in the chart of accuracy against frames; `style` is main, baseline, other or cheating."""
+
+    label: str
+    frames: float
+    accuracy: Interval
+    style: str = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoomMark:
+    """One zoom in a timeline; `turn` counts from 1, `is_hit` says whether a frame of it lay inside the evidence."""
+
+    turn: int
+    segment: Segment
+    is_hit: bool
+
+
+class _Scale:
+    """A linear map from data to pixels, with round tick values."""
+
+    def __init__(self, low: float, high: float, start: float, end: float, *, ticks: int = 5) -> None:
+        span = (high - low) or 1.0
+        step = 10.0 ** math.floor(math.log10(span / ticks))
+        step *= next(factor for factor in (1, 2, 5, 10) if span / (factor * step) <= ticks + 1e-9)
+        self.low, self.high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+        self.start, self.end = start, end
+        count = round((self.high - self.low) / step)
+        self.ticks = [self.low + index * step for index in range(count + 1)]
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        return round(self.start + share * (self.end - self.start), 1)
+
+
+def draw_frames_chart(points: Iterable[Point]) -> Markup:
+    """Draw accuracy (0 to 100%) with its interval against mean frames an episode; NaN points are left out."""
+    shown = [point for point in points if not (math.isnan(point.accuracy.mean) or math.isnan(point.frames))]
+    if not shown:
+        return Markup("")
+    across = _Scale(0.0, max(1.0, *(point.frames for point in shown)) * 1.15, LEFT, WIDTH - RIGHT)
+    down = _Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
+    parts = _axes(across, down, "frames looked at per episode", is_percent=True)
+    heights = _spread([(across(point.frames), down(point.accuracy.mean)) for point in shown])
+    for point, height in zip(shown, heights, strict=True):
+        x = across(point.frames)
+        low, mean, high = down(point.accuracy.low), down(point.accuracy.mean), down(point.accuracy.high)
+        is_left = x > 0.72 * WIDTH
+        label_x, anchor = (x - 11, "end") if is_left else (x + 11, "start")
+        parts.append(
+            f'<g class="point {escape(point.style)}"><title>{escape(point.label)}: {point.accuracy} %, '
+            f"{point.frames:.1f} frames</title>"
+            f'<path d="M{x} {low}V{high}M{x - 4} {low}h8M{x - 4} {high}h8"/><circle cx="{x}" cy="{mean}" r="5"/>'
+            f'<text x="{label_x}" y="{height + 4:.1f}" text-anchor="{anchor}">{escape(point.label)}</text></g>'
+        )
+    return _svg(parts, "Accuracy against frames looked at", WIDTH, HEIGHT)
+
+
+def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:
+    """Draw the known columns of a learning curve against `episodes`, or `iteration` where there are none."""
+    axis = "episodes" if any("episodes" in row for row in rows) else "iteration"
+    lines = {name: _column(rows, axis, name) for name in _SERIES}
+    lines = {name: line for name, line in lines.items() if len(line) > 1}
+    if not lines:
+        return Markup("")
+    xs = [x for line in lines.values() for x, _ in line]
+    ys = [y for line in lines.values() for _, y in line]
+    across = _Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 132)
+    down = _Scale(min(0.0, *ys), max(1.0, *ys), HEIGHT - BOTTOM, TOP)
+    parts = _axes(across, down, axis + " of training", is_percent=False)
+    heights = _spread([(across(line[-1][0]), down(line[-1][1])) for line in lines.values()])
+    for number, ((name, line), height) in enumerate(zip(lines.items(), heights, strict=True)):
+        path = "L".join(f"{across(x)} {down(y)}" for x, y in line)
+        end_x = across(line[-1][0])
+        parts.append(
+            f'<g class="series s{number}"><path d="M{path}"/><text x="{end_x + 8}" y="{height + 4:.1f}">'
+            f"{escape(_SERIES[name])} {line[-1][1]:.2f}</text></g>"
+        )
+    return _svg(parts, "Learning curve", WIDTH, HEIGHT)
+
+
+def draw_timeline(
+    duration_seconds: float,
+    *,
+    overview: Sequence[float],
+    zooms: Sequence[ZoomMark],
+    evidence: Sequence[Segment],
+) -> Markup:
+    """Draw an episode along its video: overview ticks, a box for each zoom on its turn's row, evidence behind them."""
+    row, width, pad = 18, 1000, 30
+    rows = max([zoom.turn for zoom in zooms], default=0)
+    bottom = 26 + rows * row + 4
+    scale = _Scale(0.0, duration_seconds, pad, width - pad)
+    scale.low, scale.high = 0.0, duration_seconds  # the bar ends where the video ends, ticks stay round
+    parts = [f'<path class="bar" d="M{pad} 14H{width - pad}"/>']
+    for segment in evidence:
+        parts.append(_box(scale, segment, (2, bottom), style="evidence", title=f"evidence {_span(segment)}"))
+    ticks = "".join(f"M{scale(time)} 8v12" for time in overview)
+    parts.append(f'<path class="ticks" d="{ticks}"><title>{len(overview)} overview frames</title></path>')
+    for zoom in zooms:
+        top = 26 + (zoom.turn - 1) * row
+        label = f"turn {zoom.turn}: zoom {_span(zoom.segment)}{', shows evidence' if zoom.is_hit else ''}"
+        style = "zoom hit" if zoom.is_hit else "zoom"
+        parts.append(_box(scale, zoom.segment, (top, top + row - 4), style=style, title=label))
+        parts.append(f'<text class="turn" x="4" y="{top + 11}">{zoom.turn}</text>')
+    for tick in scale.ticks:
+        if tick <= duration_seconds:
+            parts.append(f'<text x="{scale(tick)}" y="{bottom + 14}" text-anchor="middle">{_clock(tick)}</text>')
+    return _svg(parts, "Timeline of the episode", width, bottom + 20, style="timeline")
+
+
+def _box(scale: _Scale, segment: Segment, rows: tuple[float, float], *, style: str, title: str) -> str:
+    start = scale(segment.start_seconds)
+    width = max(3.0, round(scale(segment.end_seconds) - start, 1))  # an event of a second in ten minutes stays visible
+    return (
+        f'<rect class="{style}" x="{start}" y="{rows[0]}" width="{width}" height="{rows[1] - rows[0]}" rx="2">'
+        f"<title>{escape(title)}</title></rect>"
+    )
+
+
+def _axes(across: _Scale, down: _Scale, label: str, *, is_percent: bool) -> list[str]:
+    parts = []
+    for tick in down.ticks:
+        text = f"{100 * tick:.0f}%" if is_percent else f"{tick:g}"
+        parts.append(f'<path class="grid" d="M{LEFT} {down(tick)}H{across.end}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{down(tick) + 4}" text-anchor="end">{text}</text>')
+    for tick in across.ticks:
+        parts.append(f'<text x="{across(tick)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>')
+    middle = (LEFT + across.end) / 2
+    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(label)}</text>')
+    return parts
+
+
+def _column(rows: Sequence[Mapping[str, float]], axis: str, name: str) -> list[tuple[float, float]]:
+    pairs = [(row.get(axis), row.get(name)) for row in rows]
+    return [(float(x), float(y)) for x, y in pairs if x is not None and y is not None and math.isfinite(float(y))]
+
+
+def _spread(anchors: Sequence[tuple[float, float]]) -> list[float]:
+    """Heights of labels at (x, y) anchors, moved down where they would lie on one another."""
+    placed: dict[int, float] = {}
+    for index in sorted(range(len(anchors)), key=lambda index: anchors[index][1]):
+        x, height = anchors[index]
+        near = sorted(placed[other] for other in placed if abs(anchors[other][0] - x) < _LABEL_REACH)
+        for taken in near:
+            if abs(taken - height) < _LABEL_GAP:
+                height = taken + _LABEL_GAP
+        placed[index] = height
+    return [placed[index] for index in range(len(anchors))]
+
+
+def _svg(parts: Iterable[str], title: str, width: float, height: float, *, style: str = "chart") -> Markup:
+    head = f'<svg class="{style}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">'
+    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - every text from data was escaped above
+
+
+def _span(segment: Segment) -> str:
+    return f"{segment.start_seconds:.1f}s to {segment.end_seconds:.1f}s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
