@@ -1,4 +1,4 @@
-"""What every test shares: a cache folder of its own, and one torch thread, as parallel workers would fight for cores."""
+"""What every test shares: a cache folder of its own and one torch thread, or parallel workers would fight for cores."""
 
 from __future__ import annotations
 
