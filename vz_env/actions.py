@@ -192,7 +192,7 @@ def _as_float(value: Any) -> float | None:
     try:
         return float(value) + 0.0  # + 0.0 turns -0.0 into 0.0, which prints without a sign
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _refuse_constant(name: str) -> NoReturn:

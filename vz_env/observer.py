@@ -127,7 +127,7 @@ class Observer:
         self._describer = make_describer(describe)
         self._root = root
         self._max_pixels = max_pixels
-        self._frame_size = frame_size
+        self._frame_size = (int(frame_size[0]), int(frame_size[1])) if frame_size else None  # a spec gives a list
         self._with_frames = with_frames
 
     def duration_seconds(self, episode: Episode) -> float:
