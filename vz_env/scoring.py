@@ -42,7 +42,7 @@ _LETTER: Final = re.compile(r"[(\[]?([a-z])[)\]]?[.:]?")
 _LETTER_AND_TEXT: Final = re.compile(r"[(\[]?([a-z])[)\]]?[.:]? (.+)")
 _BOXED: Final = re.compile(r"\\boxed\s*\{((?:\\text\s*\{)?)([^{}]*)\}")
 _DECORATION: Final = "*_`\"'“”‘’ "
-_MAX_ANSWER_CHARS: Final = 4096
+_MAX_ANSWER_CHARS: Final = 4096  # nothing longer is a letter, a number or a few segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def extract_choice(text: str, options: Sequence[str]) -> int | None:
     Returns:
         0-based index, or None when the answer names no option or more than one.
     """
-    text = text[:_MAX_ANSWER_CHARS]
+    if len(text) > _MAX_ANSWER_CHARS:
+        return None
     boxed = {match[2] for match in _BOXED.finditer(text)}
     if len(boxed) > 1:
         return None
@@ -109,7 +110,9 @@ def _option_index(letter: str, options: Sequence[str]) -> int | None:
 
 def extract_number(text: str) -> float | None:
     """The number in an answer, None when there is none or several different ones."""
-    values = {float(match[0].replace(",", "")) for match in _NUMBER.finditer(text[:_MAX_ANSWER_CHARS])}
+    if len(text) > _MAX_ANSWER_CHARS:
+        return None
+    values = {float(match[0].replace(",", "")) for match in _NUMBER.finditer(text)}
     value = values.pop() if len(values) == 1 else math.nan
     return value if math.isfinite(value) else None
 
@@ -123,7 +126,8 @@ def extract_segments(text: str) -> tuple[Segment, ...] | None:
     Returns:
         Segments in the order given, or None when any of them is not `0 <= start < end`.
     """
-    text = text[:_MAX_ANSWER_CHARS]
+    if len(text) > _MAX_ANSWER_CHARS:
+        return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

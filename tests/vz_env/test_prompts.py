@@ -1,0 +1,126 @@
+"""The wording of every message, to the character: policies are trained on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from vz_env import prompts
+from vz_env.actions import InvalidAction, Zoom, parse_action
+from vz_env.budget import Budget
+from vz_env.episode import Segment
+
+QUESTION = {
+    "question": "In the teal scene a card appears. Which colour is it?",
+    "options": ("red", "blue", "gold", "pink"),
+    "duration_seconds": 320.0,
+    "timestamps_seconds": (0.0, 10.0),
+    "descriptions": ("teal 88%", "teal 74%, gray 9%"),
+    "zooms_left": 5,
+    "frames_per_zoom": 16,
+}
+
+OVERVIEW = """\
+Question: In the teal scene a card appears. Which colour is it?
+A. red
+B. blue
+C. gold
+D. pink
+Video: 320s
+0s: teal 88%
+10s: teal 74%, gray 9%
+Left: 5 zooms, 16 frames each"""
+
+ZOOM = """\
+Zoom 130s to 140s
+130s: teal 87%
+130.62s: teal 60%, red 30%
+Left: 4 zooms, 16 frames each"""
+
+
+def test_overview_message():
+    assert prompts.overview_message(**QUESTION) == OVERVIEW
+
+
+def test_overview_message_without_options_words_and_frames():
+    plain = {**QUESTION, "options": (), "descriptions": ("", ""), "zooms_left": 0}
+    blind = {**plain, "timestamps_seconds": (), "descriptions": (), "context_text": "Read this."}
+
+    assert prompts.overview_message(**plain).splitlines()[1:] == [
+        "Video: 320s",
+        "0s",
+        "10s",
+        "Left: no zooms, answer now",
+    ]
+    assert prompts.overview_message(**blind).splitlines()[1:] == [
+        "Context: Read this.",
+        "Video: 320s",
+        "Left: no zooms, answer now",
+    ]
+
+
+def test_context_stands_after_the_options():
+    lines = prompts.overview_message(**QUESTION, context_text="Read this.").splitlines()
+
+    assert lines[4:7] == ["D. pink", "Context: Read this.", "Video: 320s"]
+
+
+def zoom_message(**changes: object) -> str:
+    plain = {
+        "segment": Segment(130.0, 140.0),
+        "timestamps_seconds": (130.0, 130.625),
+        "descriptions": ("teal 87%", "teal 60%, red 30%"),
+        "zooms_left": 4,
+        "frames_per_zoom": 16,
+    }
+    return prompts.zoom_message(**{**plain, **changes})
+
+
+def test_zoom_message():
+    assert zoom_message() == ZOOM
+
+
+@pytest.mark.parametrize(
+    ("is_start_clamped", "is_end_clamped", "note"),
+    [
+        (True, False, " (clamped to the start of the video)"),
+        (False, True, " (clamped to the end of the video)"),
+        (True, True, " (clamped to the start and the end of the video)"),
+    ],
+)
+def test_zoom_message_tells_of_clamping(is_start_clamped, is_end_clamped, note):
+    text = zoom_message(is_start_clamped=is_start_clamped, is_end_clamped=is_end_clamped)
+
+    assert text.splitlines()[0] == f"Zoom 130s to 140s{note}"
+
+
+def test_error_message():
+    invalid = InvalidAction("OVER_BUDGET", "Too many.")
+    text = prompts.error_message(invalid, zooms_left=1, frames_per_zoom=9)
+
+    assert text == "Error OVER_BUDGET: Too many.\nLeft: 1 zoom, 9 frames"
+
+
+def test_system_message_shows_a_legal_example():
+    text = prompts.system_message(Budget(max_frames_per_zoom=12, max_turns=3))
+    example = text[text.index("For example ") :]
+
+    assert parse_action(example.split(" shows")[0]) == Zoom((130.0, 136.0), 2.0)
+    assert "at most 2 times" in text
+    assert "shows 12 frames" in text
+
+
+def test_system_message_does_not_speak_of_zooms_that_are_not_there():
+    assert "zoom" not in prompts.system_message(Budget(max_zooms=0))
+
+
+def test_prompt_hash_changes_with_the_wording(monkeypatch):
+    before = prompts.prompt_hash()
+    monkeypatch.setattr(prompts, "EPISODE_OVER", "The end.")
+
+    assert len(before) == 16
+    assert prompts.prompt_hash() != before
+
+
+def test_prompt_hash_is_the_one_of_this_version():
+    """When this fails, the wording has changed: raise PROMPT_VERSION, then write the new pair down here."""
+    assert (prompts.PROMPT_VERSION, prompts.prompt_hash()) == (1, "fda9346c409f6445")

@@ -1,0 +1,318 @@
+"""Answer extraction against a golden table, and grading of every answer kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vz_env.episode import AnswerKey, Episode, Segment
+from vz_env.scoring import (
+    describe_parsed,
+    extract_choice,
+    extract_number,
+    extract_segments,
+    normalise_text,
+    score_answer,
+    segment_iou,
+    total_seconds,
+    union_segments,
+)
+
+COLOURS = ("red", "blue", "gold", "pink")
+COUNTS = ("2", "4", "1", "3")
+CHANGES = ("red to blue", "blue to red", "Gold to Pink.", "pink to gold")
+SENTENCES = ("A dog runs.", "B. The boat", "a", "The answer is A")
+TWICE = ("red", "Red", "blue", "gold")
+MANY = tuple(f"option {n}" for n in range(14))
+
+A, B, C, D = range(4)
+
+GOLDEN = [
+    # a letter, in every dress
+    ("A", COLOURS, A),
+    ("B", COLOURS, B),
+    ("C", COLOURS, C),
+    ("D", COLOURS, D),
+    ("a", COLOURS, A),
+    ("d", COLOURS, D),
+    ("B.", COLOURS, B),
+    ("B:", COLOURS, B),
+    ("B)", COLOURS, B),
+    ("(B", COLOURS, B),
+    ("(B)", COLOURS, B),
+    ("(b)", COLOURS, B),
+    ("[B]", COLOURS, B),
+    ("(B).", COLOURS, B),
+    ("[B]:", COLOURS, B),
+    (" B ", COLOURS, B),
+    ("\nB\n", COLOURS, B),
+    ("\tB.", COLOURS, B),
+    ("B。", COLOURS, B),
+    ("Ｂ", COLOURS, B),
+    ("（B）", COLOURS, B),
+    ("**B**", COLOURS, B),
+    ("__B__", COLOURS, B),
+    ("`B`", COLOURS, B),
+    ('"B"', COLOURS, B),
+    ("'B'", COLOURS, B),
+    ("“B”", COLOURS, B),
+    ("**B.**", COLOURS, B),
+    ("N", MANY, 13),
+    ("m", MANY, 12),
+    ("O", MANY, None),
+    # beyond the options, or no letter of theirs
+    ("E", COLOURS, None),
+    ("Z", COLOURS, None),
+    ("С", COLOURS, None),  # Cyrillic
+    ("Β", COLOURS, None),  # Greek
+    ("1", COLOURS, None),
+    ("0", COLOURS, None),
+    ("?", COLOURS, None),
+    # boxed
+    (r"\boxed{B}", COLOURS, B),
+    (r"\boxed{b}", COLOURS, B),
+    (r"\boxed{(B)}", COLOURS, B),
+    (r"\boxed{ B. }", COLOURS, B),
+    (r"\boxed {B}", COLOURS, B),
+    (r"\boxed{\text{B}}", COLOURS, B),
+    (r"\boxed{blue}", COLOURS, B),
+    (r"\boxed{\text{Blue}}", COLOURS, B),
+    (r"$\boxed{B}$", COLOURS, B),
+    (r"The answer is \boxed{B}.", COLOURS, B),
+    (r"First A, then \boxed{B}", COLOURS, B),
+    (r"\boxed{B} \boxed{B}", COLOURS, B),
+    (r"\boxed{A} \boxed{B}", COLOURS, None),
+    (r"\boxed{}", COLOURS, None),
+    (r"\boxed{E}", COLOURS, None),
+    (r"\boxed{A or B}", COLOURS, None),
+    (r"\boxed{B", COLOURS, None),
+    (r"B \boxed{A}", COLOURS, A),
+    # an option's text
+    ("red", COLOURS, A),
+    ("blue", COLOURS, B),
+    ("Blue", COLOURS, B),
+    ("BLUE", COLOURS, B),
+    ("blue.", COLOURS, B),
+    (" blue ", COLOURS, B),
+    ("**blue**", COLOURS, B),
+    ("'blue'", COLOURS, B),
+    ("ｂｌｕｅ", COLOURS, B),
+    ("red to blue", CHANGES, A),
+    ("red  to\nblue", CHANGES, A),
+    ("Red To Blue.", CHANGES, A),
+    ("blue to red", CHANGES, B),
+    ("gold to pink", CHANGES, C),
+    ("gold to pink.", CHANGES, C),
+    ("2", COUNTS, A),
+    ("4", COUNTS, B),
+    ("1", COUNTS, C),
+    ("3.", COUNTS, D),
+    ("5", COUNTS, None),
+    ("two", COUNTS, None),
+    ("A", COUNTS, A),
+    ("a dog runs", SENTENCES, A),
+    ("A dog runs.", SENTENCES, A),
+    ("A", SENTENCES, A),
+    ("a", SENTENCES, A),  # the letter comes before an option that reads like one
+    ("The answer is A", SENTENCES, D),
+    ("red", TWICE, None),
+    ("blue", TWICE, C),
+    ("option 11", MANY, 11),
+    # a letter with its own text
+    ("B. blue", COLOURS, B),
+    ("B: blue", COLOURS, B),
+    ("B) blue", COLOURS, B),
+    ("(B) blue", COLOURS, B),
+    ("[B] Blue.", COLOURS, B),
+    ("b blue", COLOURS, B),
+    ("B. **blue**", COLOURS, B),
+    ("B. red", COLOURS, None),
+    ("A. blue", COLOURS, None),
+    ("B. blue car", COLOURS, None),
+    ("B because it is blue", COLOURS, None),
+    ("C. gold to pink", CHANGES, C),
+    # sentences: the first letter of an English word is no choice
+    ("The answer is B", COLOURS, None),
+    ("The card is blue", COLOURS, None),
+    ("Based on the video, blue", COLOURS, None),
+    ("Based on the frames", COLOURS, None),
+    ("A card", COLOURS, None),
+    ("A red card", COLOURS, None),
+    ("Definitely", COLOURS, None),
+    ("Because", COLOURS, None),
+    ("Cannot tell", COLOURS, None),
+    ("Don't know", COLOURS, None),
+    ("I think B", COLOURS, None),
+    ("Answer: B", COLOURS, None),
+    ("Option B", COLOURS, None),
+    ("It is in the USB.", COLOURS, None),
+    ("not red", COLOURS, None),
+    ("blueish", COLOURS, None),
+    ("light blue", COLOURS, None),
+    # several, none, refusals
+    ("A or B", COLOURS, None),
+    ("A. or B.", COLOURS, None),
+    ("A, B", COLOURS, None),
+    ("A/B", COLOURS, None),
+    ("AB", COLOURS, None),
+    ("A B", COLOURS, None),
+    ("BB", COLOURS, None),
+    ("B?", COLOURS, None),
+    ("red or blue", COLOURS, None),
+    ("red, blue", COLOURS, None),
+    ("all of them", COLOURS, None),
+    ("", COLOURS, None),
+    (" ", COLOURS, None),
+    (".", COLOURS, None),
+    ("()", COLOURS, None),
+    ("none", COLOURS, None),
+    ("I cannot answer that.", COLOURS, None),
+    ("<answer>B</answer>", COLOURS, None),
+    ("答案是B", COLOURS, None),
+    ("Die Antwort ist B", COLOURS, None),
+    ("синий", COLOURS, None),
+    ("\x00", COLOURS, None),
+    ("B" + " " * 10_000 + "A", COLOURS, None),  # too long to be a choice
+    ("b" * 10_000, COLOURS, None),
+    ("(" * 10_000, COLOURS, None),
+    (r"\boxed{" * 1_000, COLOURS, None),
+]
+
+
+def episode(kind: str, options: tuple[str, ...] = ()) -> Episode:
+    return Episode(id="q", question="Which?", video_path=Path("a.mp4"), options=options, answer_kind=kind)
+
+
+@pytest.mark.parametrize(("text", "options", "expected"), GOLDEN, ids=range(len(GOLDEN)))
+def test_extract_choice_of_the_golden_table(text, options, expected):
+    assert extract_choice(text, options) == expected
+
+
+def test_golden_table_is_large_enough():
+    assert len(GOLDEN) >= 120
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_extractors_never_raise(text):
+    choice = extract_choice(text, COLOURS)
+
+    assert choice is None or 0 <= choice < len(COLOURS)
+    assert extract_number(text) is None or isinstance(extract_number(text), float)
+    assert extract_segments(text) is None or extract_segments(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3", 3.0),
+        ("3.", 3.0),
+        ("3 times", 3.0),
+        ("It appears 3 times.", 3.0),
+        ("-2.5", -2.5),
+        ("1,234,567.5", 1234567.5),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("3 and 3", 3.0),
+        ("3 or 4", None),
+        ("three", None),
+        ("", None),
+        ("1e999", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_extract_number(text, expected):
+    assert extract_number(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[12, 15.5]", (Segment(12.0, 15.5),)),
+        ("[[12, 15.5], [20, 21]]", (Segment(12.0, 15.5), Segment(20.0, 21.0))),
+        ("12-15.5", (Segment(12.0, 15.5),)),
+        ("12s - 15.5s", (Segment(12.0, 15.5),)),
+        ("from 12 to 15.5 seconds", (Segment(12.0, 15.5),)),
+        ("[15, 12]", None),
+        ("[12, 12]", None),
+        ("[12]", None),
+        ("[]", None),
+        ("[[]]", None),
+        ("[[12, 15], 3]", None),
+        ('["12", "15"]', None),
+        ("[true, 15]", None),
+        ("[NaN, 15]", None),
+        ("[0, Infinity]", None),
+        ("[0, 1e308]", None),
+        ("12, 15, 18", None),
+        ("nowhere", None),
+        ("[" * 4_000, None),
+        ("null", None),
+        ('{"segment": [12, 15]}', None),
+    ],
+)
+def test_extract_segments(text, expected):
+    assert extract_segments(text) == expected
+
+
+def test_normalise_text_unifies_what_should_not_decide():
+    assert normalise_text(" “Red  TO\nblue.” ") == "red to blue"
+
+
+def test_union_segments_merges_touching_ones():
+    spans = [Segment(5.0, 6.0), Segment(0.0, 2.0), Segment(1.0, 3.0), Segment(3.0, 4.0)]
+
+    assert union_segments(spans) == (Segment(0.0, 4.0), Segment(5.0, 6.0))
+    assert total_seconds(spans) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "truth", "expected"),
+    [
+        ([Segment(0.0, 10.0)], [Segment(0.0, 10.0)], 1.0),
+        ([Segment(0.0, 10.0)], [Segment(5.0, 15.0)], 1 / 3),
+        ([Segment(0.0, 1.0)], [Segment(1.0, 2.0)], 0.0),
+        ([Segment(0.0, 1.0), Segment(0.5, 2.0)], [Segment(0.0, 2.0)], 1.0),
+        ([], [Segment(0.0, 2.0)], 0.0),
+        ([], [], 0.0),
+    ],
+)
+def test_segment_iou(predicted, truth, expected):
+    assert segment_iou(predicted, truth) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "answer", "value", "parsed"),
+    [
+        ("choice", AnswerKey(answer_indices=(1,)), "B", 1.0, "B"),
+        ("choice", AnswerKey(answer_indices=(1,)), "red", 0.0, "A"),
+        ("choice", AnswerKey(answer_indices=(1, 2)), "C", 1.0, "C"),
+        ("choice", AnswerKey(answer_indices=(1,)), "no idea", 0.0, None),
+        ("choice", AnswerKey(answer_indices=(1,)), None, 0.0, None),
+        ("choice", AnswerKey(answer_texts=("blue",)), "B", None, "B"),
+        ("text", AnswerKey(answer_texts=("Blue card.", "card")), "blue  card", 1.0, "blue card"),
+        ("text", AnswerKey(answer_texts=("blue",)), "red", 0.0, "red"),
+        ("text", AnswerKey(answer_texts=("blue",)), None, 0.0, None),
+        ("text", AnswerKey(answer_indices=(0,)), "blue", None, "blue"),
+        ("number", AnswerKey(answer_texts=("3",)), "3 times", 1.0, "3"),
+        ("number", AnswerKey(answer_texts=("3",)), "4", 0.0, "4"),
+        ("number", AnswerKey(answer_texts=("1000",)), "1009", 1.0, "1009"),
+        ("number", AnswerKey(answer_texts=("1000",)), "1020", 0.0, "1020"),
+        ("number", AnswerKey(answer_texts=("0",)), "0", 1.0, "0"),
+        ("number", AnswerKey(answer_texts=("many",)), "3", None, "3"),
+        ("spans", AnswerKey(answer_segments=(Segment(0.0, 10.0),)), "[0, 5]", 0.5, "0-5"),
+        ("spans", AnswerKey(answer_segments=(Segment(0.0, 10.0),)), "[20, 30]", 0.0, "20-30"),
+        ("spans", AnswerKey(answer_segments=(Segment(0.0, 10.0),)), "never", 0.0, None),
+        ("spans", AnswerKey(answer_indices=(0,)), "[0, 5]", None, "0-5"),
+    ],
+)
+def test_score_answer(kind, key, answer, value, parsed):
+    question = episode(kind, COLOURS if kind == "choice" else ())
+    score = score_answer(answer, question, key)
+
+    assert score.value == value
+    assert describe_parsed(score.parsed, question) == parsed
+    assert score.is_correct == (value is not None and value >= 0.5)
