@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from vz_env.budget import Budget
     from vz_env.datasets.dataset import Dataset
 
-__all__ = ["Answerer", "Blind", "Oracle", "RandomZoom", "UniformSampling", "guess_answer", "spot_answer"]
+__all__ = [
+    "Answerer",
+    "Blind",
+    "Oracle",
+    "RandomZoom",
+    "UniformSampling",
+    "guess_answer",
+    "letter_of",
+    "right_answer",
+    "spot_answer",
+]
 
 Answerer = Callable[[Observation], str]
 """From everything observed so far to the text of an answer, without the tags."""
@@ -74,6 +84,7 @@ class Blind:
     """Answers a random option without looking; its accuracy is what chance gives."""
 
     name = "Blind"
+    needs_frames = False
 
     def __init__(self, *, seed: int = 0) -> None:
         """`seed` picks the guesses, which also depend on the episode's id."""
@@ -107,6 +118,7 @@ class UniformSampling:
             raise ConfigError(f"uniform sampling wants at least 1 frame, got {frames}")
         self.frames, self.answerer = frames, answerer
         self.name = name or f"UniformSampling-{frames}"
+        self.needs_frames = answerer is not spot_answer and bool(getattr(answerer, "needs_frames", True))
         self.fingerprint = f"uniform-1-{frames}-{getattr(answerer, 'fingerprint', _qualified_name(answerer))}"
 
     def budget_for(self, budget: Budget) -> Budget:
@@ -156,6 +168,7 @@ class RandomZoom:
             answerer,
         )
         self.name = "RandomZoom"
+        self.needs_frames = answerer is not spot_answer and bool(getattr(answerer, "needs_frames", True))
         self.fingerprint = f"random-1-{zooms}-{frames_per_zoom}-{fps:g}-{seed}-{_qualified_name(answerer)}"
 
     def act(self, observations: Sequence[Observation]) -> list[str]:
@@ -178,6 +191,7 @@ class Oracle:
     """Reads the answer key: zooms to the evidence once, then gives the right answer. Marked as cheating everywhere."""
 
     name = "Oracle"
+    needs_frames = False
     reads_key = True
 
     def __init__(self, dataset: Dataset, *, frames_per_zoom: int = 16) -> None:

@@ -7,6 +7,7 @@ A policy needs one method, `act(observations) -> actions`. It may add, and is as
 - `fingerprint: str`, changes whenever the policy could act differently (default: a hash of its source code), so that
   an evaluation never reuses the results of other weights or of an older version of the code;
 - `batch_size: int`, how many episodes it likes to play side by side (default 1);
+- `needs_frames: bool`, False for a policy that reads the text alone, which spares it the pixels (default True);
 - `budget_for(budget) -> Budget`, a budget of its own in place of the environment's (uniform sampling wants one);
 - `run_episodes(envs, episode_ids, seeds) -> list[Trajectory]`, for a policy that keeps state over the turns of an
   episode, such as a language model with its key-value cache; the three sequences have one length.
@@ -40,6 +41,7 @@ __all__ = [
     "budget_for",
     "fingerprint",
     "load_policy",
+    "needs_frames",
     "policy_name",
     "reads_key",
 ]
@@ -159,6 +161,11 @@ def policy_name(policy: Policy) -> str:
 def reads_key(policy: Policy) -> bool:
     """Whether the policy sees the answer key, that is: cheats, and says so."""
     return bool(getattr(policy, "reads_key", False))
+
+
+def needs_frames(policy: Policy) -> bool:
+    """Whether the policy looks at pixels, not at the text alone."""
+    return bool(getattr(policy, "needs_frames", True))
 
 
 def batch_size(policy: Policy) -> int:

@@ -20,8 +20,8 @@ from .statistics import Interval
 
 __all__ = ["Point", "ZoomMark", "draw_frames_chart", "draw_learning_chart", "draw_timeline"]
 
-WIDTH, HEIGHT = 720, 360
-LEFT, RIGHT, TOP, BOTTOM = 48, 24, 16, 44
+WIDTH, HEIGHT = 540, 320
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 42
 _LABEL_GAP, _LABEL_REACH = 15.0, 150.0  # a label's height and usual width
 
 _SERIES: Final = {
@@ -101,7 +101,7 @@ def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:
         return Markup("")
     xs = [x for line in lines.values() for x, _ in line]
     ys = [y for line in lines.values() for _, y in line]
-    across = _Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 132)
+    across = _Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 128)
     down = _Scale(min(0.0, *ys), max(1.0, *ys), HEIGHT - BOTTOM, TOP)
     parts = _axes(across, down, axis + " of training", is_percent=False)
     heights = _spread([(across(line[-1][0]), down(line[-1][1])) for line in lines.values()])
@@ -123,9 +123,9 @@ def draw_timeline(
     evidence: Sequence[Segment],
 ) -> Markup:
     """Draw an episode along its video: overview ticks, a box for each zoom on its turn's row, evidence behind them."""
-    row, width, pad = 18, 1000, 30
+    row, width, pad = 16, 560, 22
     rows = max([zoom.turn for zoom in zooms], default=0)
-    bottom = 26 + rows * row + 4
+    bottom = 26 + rows * row
     scale = _Scale(0.0, duration_seconds, pad, width - pad)
     scale.low, scale.high = 0.0, duration_seconds  # the bar ends where the video ends, ticks stay round
     parts = [f'<path class="bar" d="M{pad} 14H{width - pad}"/>']

@@ -133,7 +133,7 @@ def write_report(
     headline = find_headline(results, main=main, baseline=baseline)
     if trajectories is None:
         trajectories = choose_trajectories(headline.main, headline.baseline) if headline else ()
-    groups = sorted({one.group for result in results for one in result.groups})
+    groups = sorted({one.group for result in results for one in result.groups}, key=lambda name: (name != "task", name))
     page = (
         _environment()
         .get_template("report.html.jinja")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import vz_agents
 import vz_env
-from vz_agents.policy import Policy, as_policy, budget_for, fingerprint, policy_name, reads_key
+from vz_agents.policy import Policy, as_policy, budget_for, fingerprint, needs_frames, policy_name, reads_key
 from vz_agents.rollout import collect_rollouts
 from vz_agents.trajectory import Trajectory, as_plain
 from vz_env.budget import Budget
@@ -69,7 +69,7 @@ def evaluate(
         ConfigError: the environment refuses its options, or another process writes to `out`.
     """
     policy = as_policy(policy)
-    options = dict(env_options or {})
+    options = {"with_frames": needs_frames(policy), **(env_options or {})}
     budget = options.get("budget") or {}
     options["budget"] = budget_for(policy, budget if isinstance(budget, Budget) else Budget(**budget))
     description = _describe_run(policy, dataset, options, seed)

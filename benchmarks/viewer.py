@@ -19,6 +19,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from vz_agents.baselines import letter_of
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_env.episode import AnswerKey, Episode, Segment
 from vz_env.errors import DatasetError, VideoError
@@ -56,6 +57,7 @@ class TurnView:
     observation: str
     action: str
     outcome: str
+    frames: str
     thumbnails: tuple[Thumbnail, ...]
 
 
@@ -125,6 +127,7 @@ def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
                 observation=clean_text(turn.observation),
                 action=clean_text(turn.action),
                 outcome=_outcome(turn),
+                frames=_frame_count(turn, shown),
                 thumbnails=shown,
             )
             for number, (turn, shown) in enumerate(zip(trajectory.turns, thumbnails, strict=True), start=1)
@@ -140,7 +143,7 @@ def choose_trajectories(
 
     Up to three questions that `main` got right and `baseline` wrong, both shown; one the other way round; then two that
     `main` got wrong, one that failed or ran out, and right ones until `limit` is reached. Within each kind the order is
-    by a hash of the episode's id.
+    by a hash of the episode's id; in pairs, questions whose evidence `main` saw come first.
 
     Returns:
         Groups of one or two trajectories, together at most `limit`.
@@ -148,6 +151,7 @@ def choose_trajectories(
     theirs = {} if baseline is None else {one.episode_id: one for one in baseline.trajectories}
     mine = sorted(main.trajectories, key=lambda one: hashlib.sha256(one.episode_id.encode()).digest())
     pairs = [(one, theirs[one.episode_id]) for one in mine if one.episode_id in theirs]
+    pairs.sort(key=lambda pair: not pair[0].metrics.get("evidence_hit"))  # first those it won by looking, not by luck
     won = [pair for pair in pairs if _verdict(pair[0]) == "right" and _verdict(pair[1]) == "wrong"]
     lost = [pair for pair in pairs if _verdict(pair[0]) == "wrong" and _verdict(pair[1]) == "right"]
     wrong = [(one,) for one in mine if one.status == "answered" and _verdict(one) == "wrong"]
@@ -184,10 +188,10 @@ def _options(trajectory: Trajectory, episode: Episode, key: AnswerKey) -> tuple[
     chosen = last.get("parsed")
     return tuple(
         OptionView(
-            letter=chr(ord("A") + index),
+            letter=letter_of(index),
             text=clean_text(option),
             is_right=index in key.answer_indices,
-            is_chosen=chosen == index,
+            is_chosen=chosen == letter_of(index),
         )
         for index, option in enumerate(episode.options)
     )
@@ -214,6 +218,13 @@ def _summary(trajectory: Trajectory) -> str:
 def _outcome(turn: TurnRecord) -> str:
     kind = str(turn.info.get("action", "failed"))
     return f"{kind} ({turn.info['invalid_code']})" if kind == "invalid" and turn.info.get("invalid_code") else kind
+
+
+def _frame_count(turn: TurnRecord, shown: Sequence[Thumbnail]) -> str:
+    count = len(turn.timestamps)
+    if not count:
+        return ""
+    return f"{len(shown)} of {count} frames" if 0 < len(shown) < count else f"{count} frame{'' if count == 1 else 's'}"
 
 
 def _thumbnails(

@@ -1,0 +1,140 @@
+"""The `vz` command: `vz demo | eval | train | report | list | needle make`.
+
+Each verb lives in a module of its own that is imported when the verb is used, so that `vz list` waits for no torch.
+Exit codes: 0 done; 2 usage, configuration, dataset or model; 3 too many episodes failed; 74 the disk is full; 130 and
+143 stopped by a signal.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vz_env.errors import ConfigError, VZError
+
+__all__ = ["VERBS", "Verb", "main"]
+
+EXIT_USAGE, EXIT_DISK_FULL, EXIT_INTERRUPTED = 2, 74, 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """Where a verb lives: a dataclass of arguments and the function that runs it."""
+
+    module: str
+    args: str
+    run: str
+    summary: str
+
+    def load(self) -> tuple[type, Callable[[Any], int | None]]:
+        """Import the verb.
+
+        Raises:
+            ConfigError: the module, or something it needs, is not installed.
+        """
+        try:
+            module = importlib.import_module(self.module)
+        except ModuleNotFoundError as fault:
+            missing = str(fault.name)
+            if missing.partition(".")[0] in {"vz_agents", "vz_benchmarks"}:
+                raise ConfigError(f"this installation has no {missing}; install a version that has it") from fault
+            raise ConfigError(
+                f"{missing} is not installed: pip install 'vz-env[bench]' (and 'vz-env[llm]' for language models)"
+            ) from fault
+        return getattr(module, self.args), getattr(module, self.run)
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "demo": Verb(
+        module="vz_benchmarks.demo",
+        args="DemoArgs",
+        run="run_demo",
+        summary="watch a small language model learn where to look, and read the report",
+    ),
+    "eval": Verb(
+        module="vz_benchmarks.commands.eval",
+        args="EvalArgs",
+        run="run_eval",
+        summary="evaluate policies on a dataset",
+    ),
+    "train": Verb(
+        module="vz_agents.train",
+        args="TrainArgs",
+        run="run_training",
+        summary="train a language model with SFT and PPO",
+    ),
+    "report": Verb(
+        module="vz_benchmarks.commands.report",
+        args="ReportArgs",
+        run="run_report",
+        summary="write report.html for a folder of results",
+    ),
+    "list": Verb(
+        module="vz_benchmarks.commands.list",
+        args="ListArgs",
+        run="run_list",
+        summary="list datasets and policies",
+    ),
+    "needle make": Verb(
+        module="vz_benchmarks.commands.needle",
+        args="NeedleMakeArgs",
+        run="run_needle_make",
+        summary="make a needle dataset, over generated scenes or over your own film",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: the words after `vz`; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help"}:
+        sys.stdout.write(_usage())
+        return 0 if words else EXIT_USAGE
+    name = next((name for name in VERBS if words[: len(name.split())] == name.split()), None)
+    if name is None:
+        return _complain(f"no verb {' '.join(words[:2])!r}\n\n{_usage()}")
+    try:
+        args_class, run = VERBS[name].load()
+        import tyro
+
+        args = tyro.cli(args_class, args=words[len(name.split()) :], prog=f"vz {name}")
+        return run(args) or 0
+    except VZError as fault:
+        return _complain(str(fault))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except OSError as fault:
+        if fault.errno != errno.ENOSPC:
+            raise
+        _complain("the disk is full; what was written is whole. Make room, then run the same command to continue")
+        return EXIT_DISK_FULL
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  vz {name:{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(["usage: vz VERB [arguments]   (vz VERB --help shows them)", "", *lines, ""])
+
+
+def _complain(message: str) -> int:
+    """Say what is wrong on stderr; without control characters, as file names and model output may hold them."""
+    clean = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in message
+    )
+    sys.stderr.write(f"vz: {clean.rstrip()}\n")
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
