@@ -1,6 +1,6 @@
 """Tiny videos whose every frame carries its own number as a bit pattern, so that a decoded frame says which it is.
 
-Written with PyAV, from nothing: no video is checked in. `read_number` reads the pattern back from any size of the frame.
+Written with PyAV, from nothing: no video is checked in. `read_number` reads the pattern back from a frame of any size.
 """
 
 from __future__ import annotations

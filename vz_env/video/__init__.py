@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .access import DecodeLimits, FileIdentity, open_video
+from .access import FileIdentity, open_video
 from .cache import CacheMetrics, FrameCache, frame_cache
 from .frames import FrameBatch, fit_size
 from .index import VideoInfo
+from .limits import DecodeLimits
 from .reader import VideoReader, open_reader
 from .sampling import overview_timestamps, uniform_timestamps, zoom_frame_count, zoom_timestamps
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import av
 import av.logging
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import (
@@ -32,8 +31,9 @@ from ..errors import (
     VideoTimeout,
 )
 from .diagnosis import likely_cause
+from .limits import DecodeLimits
 
-__all__ = ["Deadline", "DecodeLimits", "FileIdentity", "map_errors", "open_video", "resolve_video", "video_stream"]
+__all__ = ["DecodeLimits", "FileIdentity", "create_video", "map_errors", "open_video", "resolve_video", "video_stream"]
 
 # FFmpeg's log lines take the interpreter lock from decoder threads and can deadlock there.
 av.logging.set_level(None)
@@ -47,24 +47,6 @@ CODECS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeLimits:
-    """What one file and one call may cost. Exceeding a size is `VideoRefused`, exceeding the time is `VideoTimeout`."""
-
-    max_file_bytes: int = 8 << 30
-    """Largest file that is opened."""
-    max_frame_pixels: int = 4096 * 2304
-    """Largest coded picture, before any resize."""
-    max_duration_seconds: float = 6 * 3600.0
-    """Longest video."""
-    max_frames_per_call: int = 256
-    """Most timestamps in one `frames_at`."""
-    max_output_bytes: int = 512 << 20
-    """Most bytes of pixels that one `frames_at` returns."""
-    timeout_seconds: float = 20.0
-    """Wall-clock time of one call: an open, or one `frames_at`."""
-
-
 class FileIdentity(NamedTuple):
     """What makes two opens the same video: path, and what the file system says of the file."""
 
@@ -73,32 +55,6 @@ class FileIdentity(NamedTuple):
     inode: int
     size: int
     modified_ns: int
-
-
-class Deadline:
-    """A moment on the monotonic clock after which a call gives up."""
-
-    def __init__(self, seconds: float, path: str) -> None:
-        """Start counting now."""
-        self._seconds, self._path = seconds, path
-        self._end = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds left, never negative."""
-        return max(0.0, self._end - time.monotonic())
-
-    def check(self, doing: str) -> None:
-        """Raise `VideoTimeout` when the moment has passed."""
-        if time.monotonic() > self._end:
-            self.fail(doing)
-
-    def fail(self, doing: str) -> None:
-        """Raise `VideoTimeout` naming the file and what was being done."""
-        raise VideoTimeout(
-            f"{self._path}: {doing} took more than {self._seconds:g} s; raise DecodeLimits.timeout_seconds, "
-            "or re-encode the video with more keyframes"
-        )
 
 
 def resolve_video(
@@ -208,6 +164,11 @@ def _check_stream(container: InputContainer, identity: FileIdentity, limits: Dec
         raise VideoRefused(f"{identity.path}: codec {name!r} is not on the list ({', '.join(sorted(CODECS))})")
     if codec.width <= 0 or codec.height <= 0 or not stream.time_base:
         raise VideoDecodeError(f"{identity.path}: the header gives no picture size; the file is damaged")
+    if name in {"h264", "hevc"} and codec.has_b_frames and container.format.name == "avi":
+        # avi stores no presentation times, and the ones FFmpeg makes up for reordered pictures are wrong.
+        raise VideoRefused(
+            f"{identity.path}: {name} with reordered pictures inside avi has no presentation times; re-encode it to mp4"
+        )
     if codec.width * codec.height > limits.max_frame_pixels:
         raise VideoRefused(
             f"{identity.path}: pictures of {codec.width}x{codec.height}, the limit is {limits.max_frame_pixels} pixels "
@@ -215,6 +176,29 @@ def _check_stream(container: InputContainer, identity: FileIdentity, limits: Dec
         )
     # FFmpeg checks this one again for every picture: a stream may change its size half-way.
     codec.options = {"max_pixels": str(limits.max_frame_pixels)}
+
+
+@contextmanager
+def create_video(
+    path: str | os.PathLike[str], *, options: Mapping[str, str] | None = None
+) -> Iterator[OutputContainer]:
+    """Open a container for writing; the file appears under its name only when the block ends without an exception.
+
+    Args:
+        path: where to; the suffix chooses the format, the folder exists, a file already there is replaced at the end.
+        options: of the format, such as `{"movflags": "faststart"}`.
+
+    Yields:
+        An empty container: add streams, encode, mux. It is closed here.
+    """
+    final = Path(path)
+    unfinished = final.with_name(f".{final.stem}.{os.getpid()}.{threading.get_ident()}{final.suffix}")
+    try:
+        with av.open(f"file:{unfinished}", "w", container_options=dict(options or {})) as container:
+            yield container
+        unfinished.replace(final)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -234,6 +218,6 @@ def map_errors(path: str | Path, doing: str) -> Iterator[None]:
         raise VideoTimeout(f"{path}: {doing} was interrupted at its deadline") from error
     except Exception as error:
         refused, cause = likely_cause(path)
-        reason = cause or f"{type(error).__name__}: {error}"
+        reason = cause or getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         kind = VideoRefused if refused else VideoDecodeError
         raise kind(f"{path}: {doing} failed: {reason}") from error

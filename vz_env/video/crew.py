@@ -11,9 +11,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import VideoDecodeError
-from .access import Deadline
 from .decode import PictureDecoder, Pictures, PictureScaler, another_context
 from .index import Demuxer
+from .limits import Deadline
 from .plan import PacketRun
 
 __all__ = ["DecodingCrew"]
@@ -90,7 +90,8 @@ class DecodingCrew:
         """Decode one picture the slow way: every packet, from its keyframe and then from the keyframe before that.
 
         Some sound packets make no picture of their own (the second field of an interlaced frame, a repeat of the frame
-        before): then the picture on is the last one that came out. After damage that would be a guess: an error.
+        before): then the picture on is the last one that came out. After damage that would be a guess, and even a
+        picture that did come out may have copied from what was lost: an error.
 
         Args:
             demuxer: where packets come from.
@@ -107,7 +108,7 @@ class DecodingCrew:
         start, trouble = shown, ""
         for _ in range(2):
             frame, start, trouble = self._last_frame(demuxer, start, shown, deadline)
-            if frame is not None and (frame.pts == shown or not trouble):
+            if frame is not None and not trouble:
                 return frame
             start -= 1
         seconds = float((shown - first_tick) * demuxer.time_base)

@@ -13,8 +13,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .access import Deadline
 from .index import VideoPacket
+from .limits import Deadline
 from .plan import PacketRun
 
 __all__ = ["PictureDecoder", "PictureScaler", "Pictures", "another_context", "may_skip_nonreference"]
@@ -80,7 +80,8 @@ class PictureDecoder:
     def decode(self, run: PacketRun, scale: PictureScaler, deadline: Deadline) -> Pictures:
         """Decode a run, or a further piece of one.
 
-        Damage is not raised here: what could not be decoded is missing from the result, and `trouble` says why.
+        Damage is not raised here: what could not be decoded soundly is missing from the result. A decoder paints over
+        what it has lost and the next pictures copy from it, so after trouble nothing of the run counts.
 
         Returns:
             The wanted pictures that came out, by presentation tick.
@@ -98,13 +99,14 @@ class PictureDecoder:
             if self._skip:
                 self.context.skip_frame = "DEFAULT" if packet.pts in run.wanted else "NONREF"
             self._keep(self.feed(packet), scale, pictures)
+        if run.ends and self._left:
+            if self._skip:
+                self.context.skip_frame = "DEFAULT"
+            self._keep(self.feed(None), scale, pictures)
+        sound = {} if self.trouble else pictures
         if run.ends:
-            if self._left:
-                if self._skip:
-                    self.context.skip_frame = "DEFAULT"
-                self._keep(self.feed(None), scale, pictures)
             self.reset()
-        return pictures
+        return sound
 
     def feed(self, packet: VideoPacket | None) -> list[VideoFrame]:
         """Give one packet to the decoder (None drains it) and return the sound frames that come out."""

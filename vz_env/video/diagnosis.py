@@ -8,6 +8,7 @@ from typing import Final
 __all__ = ["likely_cause"]
 
 HEAD_BYTES: Final = 512
+MAX_BOXES: Final = 64
 
 _PLAYLISTS: Final = (b"#extm3u", b"ffconcat", b"v=0", b"[playlist]", b"<mpd", b"<smil")
 
@@ -28,7 +29,29 @@ def likely_cause(path: str | Path) -> tuple[bool, str]:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(_PLAYLISTS) or b"<mpd" in start:
         return True, "it is a playlist, not a video, and playlists are never followed"
+    if head[4:8] == b"ftyp" and not _has_movie_box(Path(path), size):
+        return False, "its index (the moov box) is missing: the recording or the download did not finish"
     return False, _not_a_video(head, start, size)
+
+
+def _has_movie_box(path: Path, size: int) -> bool:
+    """Walk the top-level boxes of an mp4 file; whether one of them is `moov`, whole."""
+    position = 0
+    with path.open("rb") as file:
+        for _ in range(MAX_BOXES):
+            file.seek(position)
+            header = file.read(16)
+            if len(header) < 16:
+                return False
+            length = int.from_bytes(header[:4])
+            if length == 1:  # a 64-bit length follows the name
+                length = int.from_bytes(header[8:16])
+            if header[4:8] == b"moov":
+                return position + length <= size
+            if length < 8:
+                return False
+            position += length
+    return True
 
 
 def _not_a_video(head: bytes, start: bytes, size: int) -> str:

@@ -1,4 +1,4 @@
-"""Where a video's packets lie: the demuxer, and the two ends of the timeline.
+"""What a video holds and where its packets lie: the demuxer, and the rule of time that everything here follows.
 
 Time has one rule in this package. A file counts in ticks (integers, `time_base` seconds each) from anywhere; this
 package counts in seconds from the first presented frame::
@@ -14,7 +14,6 @@ Packets that an edit list cut away (`is_discard`) are decoded when others need t
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,20 +26,9 @@ from av.stream import Discard
 from av.video.stream import VideoStream
 
 from ..errors import VideoDecodeError
-from .access import Deadline
+from .limits import Deadline
 
-__all__ = [
-    "Demuxer",
-    "Tail",
-    "Timeline",
-    "VideoInfo",
-    "VideoPacket",
-    "declared_end",
-    "find_first_tick",
-    "find_tail",
-    "order_of",
-    "tick_of",
-]
+__all__ = ["Demuxer", "VideoInfo", "VideoPacket", "order_of", "tick_of"]
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -81,29 +69,6 @@ class VideoInfo:
     file_bytes: int
     rotation_degrees: int = 0
     is_truncated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The ends of a video in presentation ticks: first frame, last frame, and where the last frame goes off."""
-
-    first_tick: int
-    last_tick: int
-    end_tick: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The end of a video: rising presentation ticks of its last pictures, where the last goes off, and what broke."""
-
-    ticks: list[int]
-    end_tick: int
-    broken: str = ""
-
-    @property
-    def last_tick(self) -> int:
-        """When the last picture comes on."""
-        return self.ticks[-1]
 
 
 class Demuxer:
@@ -151,17 +116,32 @@ class Demuxer:
 
     def _after_seek(self, tick: int, deadline: Deadline) -> Iterator[VideoPacket]:
         """Yield packets from the first keyframe after the place where a seek lands."""
-        try:
-            self.container.seek(tick, stream=self.stream)
-        except av.error.FFmpegError:
-            # Some demuxers refuse a tick before their first index entry; byte 0 is right for all that can seek at all.
-            self.container.seek(0, any_frame=True, unsupported_byte_offset=True)
+        self._seek(tick)
         self.broken = ""
         seen_keyframe = False
         for packet in self._read(deadline):
             seen_keyframe = seen_keyframe or packet.is_keyframe
             if seen_keyframe:
                 yield packet
+
+    def _seek(self, tick: int) -> None:
+        """Move to a keyframe near a tick."""
+        try:
+            self.container.seek(tick, stream=self.stream)
+            return
+        except av.error.FFmpegError:
+            pass
+        try:
+            # avi refuses a tick before its first index entry unless it may look forward.
+            self.container.seek(tick, stream=self.stream, backward=False)
+        except av.error.FFmpegError:
+            # Without any index: byte 0 is right for every demuxer that can seek at all.
+            try:
+                self.container.seek(0, any_frame=True, unsupported_byte_offset=True)
+            except av.error.FFmpegError as error:
+                raise VideoDecodeError(
+                    f"{self.path}: no place in it can be sought ({error.strerror}); it is cut or damaged: copy it again"
+                ) from error
 
     def _read(self, deadline: Deadline) -> Iterator[VideoPacket]:
         """Yield packets that have a presentation tick until the file, or what is readable of it, ends."""
@@ -190,77 +170,3 @@ class Demuxer:
             return True
         # Only a complete table (mp4: one entry for each frame) can say no.
         return False if len(entries) >= (self.stream.frames or 1 << 60) else None
-
-
-def find_first_tick(demuxer: Demuxer, deadline: Deadline) -> tuple[int, list[VideoPacket]]:
-    """Return the presentation tick of the first presented frame, and the packets that were read to know it.
-
-    Pictures presented before the first keyframe of the file refer to what is not there, so they do not count.
-
-    Raises:
-        VideoDecodeError: there is no keyframe in the whole file.
-    """
-    packets: list[VideoPacket] = []
-    earliest: int | None = None
-    for packet in demuxer.from_start(deadline):
-        # Decode ticks rise and none is above its presentation tick: from here on nothing can come earlier.
-        if earliest is not None and packet.dts is not None and packet.dts > earliest:
-            return earliest, packets
-        packets.append(packet)
-        tick = tick_of(packet)
-        if not packet.is_discard and tick >= tick_of(packets[0]):
-            earliest = tick if earliest is None else min(earliest, tick)
-    if earliest is None:
-        why = demuxer.broken or "it holds no keyframe"
-        raise VideoDecodeError(f"{demuxer.path}: no picture can be decoded: {why}; the file is empty or damaged")
-    return earliest, packets
-
-
-def find_tail(demuxer: Demuxer, first_tick: int, deadline: Deadline) -> Tail:
-    """Find the last pictures whose packets are there.
-
-    Starts from the declared end and steps back by doubling until packets turn up, so a sound file costs one GOP and a
-    truncated one at most a demux of what is left.
-    """
-    declared, _ = declared_end(demuxer)
-    back = declared if declared is not None and declared > first_tick else first_tick
-    step = demuxer.ticks(FIRST_STEP_BACK_SECONDS)
-    while True:
-        back = max(back, first_tick)
-        shown: dict[int, int] = {}
-        broken = ""
-        for packet in demuxer.from_keyframe(back, deadline):
-            if packet.is_corrupt:
-                broken = "its last packet is cut"
-            elif not packet.is_discard and tick_of(packet) >= first_tick:
-                shown[tick_of(packet)] = packet.duration or 0
-        broken = broken or demuxer.broken
-        if shown or back == first_tick:
-            break
-        back, step = back - step, step * 2
-    ticks = sorted(shown) or [first_tick]
-    return Tail(ticks, ticks[-1] + _last_duration(demuxer, ticks, shown.get(ticks[-1], 0)), broken)
-
-
-def _last_duration(demuxer: Demuxer, ordered: list[int], stated: int) -> int:
-    """How long the last frame is on: as stated, else as long as the one before it, else one at the average rate."""
-    if stated > 0:
-        return stated
-    if len(ordered) > 1:
-        return ordered[-1] - ordered[-2]
-    return demuxer.ticks(1.0 / float(demuxer.stream.average_rate or 25))
-
-
-def declared_end(demuxer: Demuxer) -> tuple[int | None, bool]:
-    """Return the tick at which the header says the stream ends, and whether the header says so of this very stream."""
-    stream = demuxer.stream
-    if stream.duration:
-        return (stream.start_time or 0) + stream.duration, True
-    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if tag:
-        seconds = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
-        return demuxer.ticks(seconds), True
-    if demuxer.container.duration:
-        start = demuxer.container.start_time or 0
-        return demuxer.ticks((start + demuxer.container.duration) / 1e6), False
-    return None, False

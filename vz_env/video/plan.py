@@ -18,8 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import VideoDecodeError
-from .access import Deadline
-from .index import Demuxer, Timeline, VideoPacket, order_of, tick_of
+from .index import Demuxer, VideoPacket, order_of, tick_of
+from .limits import Deadline
+from .timeline import Timeline
 
 __all__ = ["PacketPlan", "PacketRun"]
 
@@ -125,6 +126,10 @@ class PacketPlan:
                 )
             if not self._shown:
                 return  # all cut away by an edit list so far: what is on comes later
+            if position == 0 and tick > self._timeline.first_tick:
+                raise VideoDecodeError(
+                    f"{self._demuxer.path}: its edit list jumps around {self._seconds(tick):.3f} s; re-encode it"
+                )
             tick_shown = self._shown[max(0, position - 1)]
             self.shown_at[tick] = tick_shown
             self._run.wanted.add(tick_shown)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from av.video.frame import VideoFrame
 
 from ..errors import VideoDecodeError, VideoRefused
-from .access import Deadline, DecodeLimits, FileIdentity
+from .access import FileIdentity
 from .crew import DecodingCrew
-from .index import Demuxer, Tail, Timeline, VideoInfo, VideoPacket, declared_end, find_first_tick, find_tail
+from .index import Demuxer, VideoInfo, VideoPacket
+from .limits import Deadline, DecodeLimits
+from .timeline import Tail, Timeline, declared_end, find_first_tick, find_tail
 
 __all__ = ["ProbedVideo", "probe_video"]
 
@@ -44,8 +47,13 @@ def probe_video(
         first_tick = frame.pts  # a leading picture that can be decoded without what came before
     tail = find_tail(demuxer, first_tick, deadline)
     is_truncated = _is_truncated(demuxer, identity, tail, first_tick)
-    if is_truncated or tail.broken or "mpegts" in demuxer.container.format.name:
-        tail = _decodable_tail(demuxer, crew, tail, first_tick, deadline)
+    if is_truncated:
+        tail = _settled_tail(tail)
+    if is_truncated or "mpegts" in demuxer.container.format.name:
+        # mpegts hands out a last picture that is cut without a word.
+        whole = _decodable_tail(demuxer, crew, tail, first_tick, deadline)
+        is_truncated = is_truncated or whole.last_tick < tail.last_tick
+        tail = whole
     timeline = Timeline(first_tick, tail.last_tick, tail.end_tick)
     duration = float((timeline.end_tick - first_tick) * demuxer.time_base)
     if duration > limits.max_duration_seconds:
@@ -83,34 +91,57 @@ def _first_picture(crew: DecodingCrew, packets: list[VideoPacket]) -> VideoFrame
 
 
 def _is_truncated(demuxer: Demuxer, identity: FileIdentity, tail: Tail, first_tick: int) -> bool:
-    """Whether the file ends before the end it declares."""
+    """Whether the file ends before the end it declares, or in the middle of something."""
+    if tail.broken or _has_gap(tail):
+        return True
     if "mpegts" in demuxer.container.format.name:
         return all(identity.size % size for size in PACKET_SIZES)
+    if demuxer.container.format.name == "avi" and demuxer.stream.frames:
+        # The demuxer scales the declared duration to the bytes that are there, but keeps the number of frames.
+        frame_ticks = tail.end_tick - tail.last_tick
+        return demuxer.stream.frames * frame_ticks - (tail.end_tick - first_tick) > 3 * frame_ticks
     declared, of_this_stream = declared_end(demuxer)
     if declared is None:
-        return bool(tail.broken)
-    frame_ticks = tail.end_tick - tail.last_tick
+        return False
     # The whole container may rightly last longer than its pictures: the sound goes on.
-    slack = max(3 * frame_ticks, demuxer.ticks(0.25))
+    slack = max(3 * (tail.end_tick - tail.last_tick), demuxer.ticks(0.25))
     if not of_this_stream:
         slack = max(slack, demuxer.ticks(1.0), (declared - first_tick) // 50)
     return declared - tail.end_tick > slack
 
 
+def _has_gap(tail: Tail) -> bool:
+    """Whether reordered pictures are missing near the end: a hole where all steps before it were equal."""
+    steps = [later - earlier for earlier, later in itertools.pairwise(tail.ticks)]
+    late = sum(tick > tail.settled_tick for tick in tail.ticks[1:])
+    if late == 0 or len(steps) - late < 2:
+        return False
+    regular = steps[:-late]
+    return max(regular) - min(regular) <= 1 and max(steps[-late:]) > max(regular) * 1.5
+
+
+def _settled_tail(tail: Tail) -> Tail:
+    """Drop the last pictures of a truncated file whose neighbours in time may be missing."""
+    kept = [tick for tick in tail.ticks if tick <= tail.settled_tick] or tail.ticks[:1]
+    end = tail.end_tick if len(kept) == len(tail.ticks) else kept[-1] + tail.end_tick - tail.last_tick
+    return Tail(kept, end, tail.settled_tick, tail.broken)
+
+
 def _decodable_tail(demuxer: Demuxer, crew: DecodingCrew, tail: Tail, first_tick: int, deadline: Deadline) -> Tail:
     """Cut the end back to the last picture that decodes."""
-    trouble: VideoDecodeError | None = None
-    for position in range(len(tail.ticks) - 1, max(-1, len(tail.ticks) - 1 - MAX_DAMAGED_TAIL), -1):
-        tick = tail.ticks[position]
-        try:
-            crew.rescue(demuxer, first_tick, tick, deadline)
-        except VideoDecodeError as error:
-            trouble = error
-            continue
-        if position == len(tail.ticks) - 1:
-            return tail
-        return Tail(tail.ticks[: position + 1], tail.ticks[position + 1], tail.broken)
-    raise trouble or VideoDecodeError(f"{demuxer.path}: no picture at its end can be decoded")
+    tried = 0
+    while True:
+        for count in range(len(tail.ticks), 0, -1):
+            try:
+                crew.rescue(demuxer, first_tick, tail.ticks[count - 1], deadline)
+            except VideoDecodeError:
+                tried += 1
+                if tried >= MAX_DAMAGED_TAIL or tail.ticks[0] <= first_tick:
+                    raise
+                continue
+            end = tail.end_tick if count == len(tail.ticks) else tail.ticks[count]
+            return Tail(tail.ticks[:count], end, tail.settled_tick, tail.broken)
+        tail = find_tail(demuxer, first_tick, deadline, before=tail.ticks[0])
 
 
 def _shown_size(demuxer: Demuxer, rotation_degrees: int) -> tuple[int, int]:

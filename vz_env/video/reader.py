@@ -18,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, VideoDecodeError
-from .access import Deadline, DecodeLimits, FileIdentity, map_errors, open_video, video_stream
+from .access import FileIdentity, map_errors, open_video, video_stream
 from .cache import FrameCache, frame_cache
 from .crew import DecodingCrew
 from .decode import PictureScaler, may_skip_nonreference
 from .frames import FrameBatch, fit_size
-from .index import Demuxer, Timeline, VideoInfo
+from .index import Demuxer, VideoInfo
+from .limits import Deadline, DecodeLimits
 from .plan import PacketPlan
 from .pool import ReaderPool
 from .probe import probe_video
+from .timeline import Timeline
 
 __all__ = ["VideoReader", "open_reader"]
 
@@ -71,7 +73,7 @@ class VideoReader:
         self._limits = limits or DecodeLimits()
         self._cache = frame_cache() if cache is None else cache
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = True  # until everything is there: `__del__` looks at it
         self._known: OrderedDict[int, int] = OrderedDict()
         self._container, self._identity = open_video(path, root=root, limits=self._limits)
         try:
@@ -86,6 +88,7 @@ class VideoReader:
             raise
         self._info: VideoInfo = probed.info
         self._timeline: Timeline = probed.timeline
+        self._closed = False
 
     @property
     def info(self) -> VideoInfo:
