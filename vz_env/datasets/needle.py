@@ -33,7 +33,7 @@ from .needle_questions import NeedleVideo, Question, needle_script
 __all__ = ["NeedleConfig", "Progress", "cache_folder", "load_needle", "make_needle", "needle_script"]
 
 Progress = Callable[[int, int], None]
-"""Called with (videos done, videos in all) from the calling thread."""
+"""Called with (videos done, videos in all) from the calling thread, at the start and after every video."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -158,6 +158,8 @@ def _make(folder: Path, config: NeedleConfig, progress: Progress | None, workers
         (folder / split).mkdir(exist_ok=True)
     missing = [video for video in videos if not (folder / _video_path(video)).exists()]
     _LOG.info("making %d of %d needle videos in %s", len(missing), len(videos), folder)
+    if progress is not None:
+        progress(len(videos) - len(missing), len(videos))
     film = read_film(config) if config.haystack is not None and missing else None
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(_encode, folder, config, video, film) for video in missing]

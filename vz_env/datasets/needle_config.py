@@ -18,7 +18,7 @@ SPLITS: Final = ("train", "validation", "test")
 """The splits in seed order: the position is part of every video's seed, so it never changes."""
 
 FRAMES_PER_SECOND: Final = 24
-NEEDLE_VERSION: Final = 0
+NEEDLE_VERSION: Final = 1
 """Raised whenever the same config would give other questions or other pictures; part of the config's hash."""
 
 MIN_OVERVIEW_FRAMES, MAX_OVERVIEW_FRAMES = 6, 36  # 36 slots make 12 scenes at most: there are 12 vivid colours
