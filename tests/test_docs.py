@@ -63,7 +63,7 @@ def test_vz_commands_are_understood(command: str, readers_folder: Path) -> None:
     # With --help appended a command is parsed up to its last word, and nothing is run.
     words = re.sub(r"<[^>]*>", "x", command).split()[1:]
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    program = "from vz_benchmarks.cli import main; main()"
+    program = "from vz_benchmarks.cli import main; raise SystemExit(main())"
     done = subprocess.run(
         [sys.executable, "-c", program, *words, "--help"],
         cwd=readers_folder, capture_output=True, text=True, env=environment, check=False,
