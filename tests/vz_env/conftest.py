@@ -1,0 +1,83 @@
+"""One tiny real video (20 s, 25 fps) and a dataset of questions about it: what the environment's tests play on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vz_env.datasets.dataset import Dataset
+from vz_env.episode import AnswerKey, Episode, Segment
+from vz_env.observer import forget_words
+from vz_env.video.palette import PALETTE
+
+SCENES = ("teal", "gold", "purple", "lime")  # five seconds each
+EVIDENCE = Segment(12.3, 13.1)  # a red card in the purple scene, between two overview frames a second apart
+OPTIONS = ("blue", "red", "pink", "cyan")
+FPS, SECONDS = 25, 20
+
+
+def paint(time: float) -> np.ndarray:
+    frame = np.empty((64, 96, 3), np.uint8)
+    frame[:] = PALETTE[SCENES[int(time // 5)]]
+    if EVIDENCE.contains(time):
+        frame[16:48, 24:72] = PALETTE["red"]
+    return frame
+
+
+@pytest.fixture(scope="session")
+def tiny_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An H.264 file: four scenes, and one card that shows for 0.8 s."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.options = {"preset": "ultrafast", "g": "50", "bf": "2"}
+        for number in range(FPS * SECONDS):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(paint(number / FPS))))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_episode(tiny_video: Path) -> Episode:
+    return Episode(
+        id="q0",
+        question="In the purple scene a card appears. Which colour is it?",
+        video_path=tiny_video,
+        video_id="tiny",
+        dataset="Tiny",
+        split="test",
+        options=OPTIONS,
+    )
+
+
+MakeDataset = Callable[..., Dataset]
+
+
+@pytest.fixture(scope="session")
+def make_tiny(tiny_episode: Episode, tiny_video: Path) -> MakeDataset:
+    """Make the dataset; `key` replaces the key of all its questions."""
+
+    def make(key: AnswerKey | None = None, *, count: int = 6, split: str = "test") -> Dataset:
+        key = key or AnswerKey(answer_indices=(1,), evidence=(EVIDENCE,))
+        fields = {name: getattr(tiny_episode, name) for name in ("question", "video_path", "video_id", "options")}
+        episodes = [Episode(id=f"q{n}", dataset="Tiny", split=split, **fields) for n in range(count)]
+        keys = {episode.id: key for episode in episodes}
+        return Dataset(name="Tiny", split=split, episodes=episodes, keys=keys, root=tiny_video.parent)
+
+    return make
+
+
+@pytest.fixture
+def tiny(make_tiny: MakeDataset) -> Dataset:
+    return make_tiny()
+
+
+@pytest.fixture
+def fresh_words() -> None:
+    """Forget every description before the test."""
+    forget_words()

@@ -1,0 +1,233 @@
+"""Every registered id against Gymnasium's checks, and the promise that the key shows nowhere before the end."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+import vz_env
+from vz_env.actions import format_zoom
+from vz_env.datasets.registry import register_loader
+from vz_env.env import VideoZoomEnv
+from vz_env.episode import AnswerKey, Segment
+from vz_env.errors import ResetNeeded
+
+TINY_NEEDLE = {"videos": {"test": 1}, "spacings_seconds": (10,)}
+IDS = {
+    "VZ/TinyTest-v0": {},
+    "VZ/Needle-v0": {"split": "test", "dataset_options": {"config": TINY_NEEDLE}},
+}
+ZOOM, ANSWER = format_zoom((12, 14), 8), "<answer>B</answer>"
+SCRIPT = (ZOOM, "hm", format_zoom((3, 9), 1.5), ZOOM, format_zoom((15, 99), 0.2), ANSWER)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_is_registered(make_tiny):
+    def load(*, split: str = "test") -> vz_env.Dataset:
+        return make_tiny(split=split)
+
+    known = register_loader.__globals__["_LOADERS"]
+    known.pop("TinyTest", None)
+    register_loader("TinyTest", load)
+    yield
+    known.pop("TinyTest")
+    gym.registry.pop("VZ/TinyTest-v0")
+
+
+@pytest.fixture(params=IDS)
+def make(request):
+    """Make the environment of each id."""
+
+    def make_env(**changes: Any) -> gym.Env:
+        return gym.make(request.param, **{**IDS[request.param], **changes})
+
+    return make_env
+
+
+def test_every_registered_id_is_checked_here():
+    assert {name for name in gym.registry if name.startswith("VZ/")} == set(IDS)
+
+
+@pytest.mark.parametrize("render_mode", [None, "ansi", "rgb_array"])
+def test_check_env_is_silent(make, render_mode):
+    check_env(make(render_mode=render_mode).unwrapped)
+
+
+def test_check_env_is_silent_without_frames(make):
+    check_env(make(with_frames=False).unwrapped)
+
+
+def test_two_environments_play_alike_for_50_steps(make):
+    left, right = make(), make()
+    assert data_equivalence(left.reset(seed=7), right.reset(seed=7))
+    actions = [SCRIPT[n % len(SCRIPT)] for n in range(50)]
+    for action in actions:
+        ours, theirs = left.step(action), right.step(action)
+        assert data_equivalence(ours, theirs)
+        if ours[2] or ours[3]:
+            assert data_equivalence(left.reset(), right.reset())
+
+
+def test_random_actions_follow_the_seed(make):
+    env = make()
+    played = []
+    for _ in range(2):
+        env.action_space.seed(3)
+        env.reset(seed=3)
+        played.append([env.step(env.action_space.sample()) for _ in range(3)])
+
+    assert data_equivalence(played[0], played[1])
+
+
+def test_pickle_goes_on_with_the_episode(make):
+    env = make().unwrapped
+    env.reset(seed=1)
+    env.step(ZOOM)
+    again = pickle.loads(pickle.dumps(env))
+
+    assert data_equivalence(env.step(ANSWER), again.step(ANSWER))
+    assert data_equivalence(env.reset(), again.reset())
+
+
+def test_spec_survives_json(make):
+    env = make(budget={"max_zooms": 3}, reward={"format": 0.1}, frame_size=[32, 32], describe="none")
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+
+    assert again.unwrapped.budget.max_zooms == 3
+    assert data_equivalence(env.reset(seed=2), again.reset(seed=2))
+    assert data_equivalence(env.step(ZOOM), again.step(ZOOM))
+
+
+def test_render_modes(make):
+    text, picture = make(render_mode="ansi"), make(render_mode="rgb_array")
+    for env in (text, picture):
+        env.reset(seed=0)
+        env.step(ZOOM)
+
+    assert "zoom 1" in text.render()
+    assert picture.render().shape == (416, 640, 3)
+    assert picture.render().dtype == np.uint8
+    assert make().unwrapped.render() is None
+
+
+def test_close_twice_and_step_too_early(make):
+    env = make()
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
+        env.step(ANSWER)
+    env.reset(seed=0)
+    env.step(ANSWER)
+    with pytest.raises(ResetNeeded, match="the episode has ended"):
+        env.step(ANSWER)
+    env.close()
+    env.close()
+
+
+def test_options_choose_the_episode(make):
+    env = make()
+    last = env.unwrapped.dataset.ids[-1]
+
+    assert env.reset(options={"episode_id": last})[1]["episode_id"] == last
+    assert env.unwrapped.episode.id == last
+
+
+def vector_trajectory(envs: Any) -> list[Any]:
+    """Play the script in both slots; the text, rewards and ends of every step."""
+    observation, _ = envs.reset(seed=[5, 6])
+    seen = [observation["text"], [frames.shape for frames in observation["frames"]]]
+    for action in (ZOOM, "hm", ANSWER):
+        observation, rewards, terminations, truncations, _ = envs.step((action, action))
+        assert observation["budget"]["turns"].shape == (2,)
+        seen += [observation["text"], rewards.tolist(), terminations.tolist(), truncations.tolist()]
+    envs.close()
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, on Python 3.12 and later
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_vector_environments_play_as_single_ones(make_tiny, context):
+    dataset = make_tiny()
+
+    def maker() -> VideoZoomEnv:
+        return VideoZoomEnv(dataset)
+
+    together = vector_trajectory(SyncVectorEnv([maker, maker]))
+    apart = vector_trajectory(AsyncVectorEnv([maker, maker], shared_memory=False, context=context))
+    single = [maker(), maker()]
+    firsts = [env.reset(seed=seed)[0]["text"] for env, seed in zip(single, (5, 6), strict=True)]
+    zooms = [env.step(ZOOM)[0]["text"] for env in single]
+
+    assert together == apart
+    assert list(together[0]) == firsts
+    assert list(together[2]) == zooms
+
+
+def test_vector_environments_by_id(make):
+    envs = SyncVectorEnv([make, make])
+    envs.reset(seed=0)
+    for _ in range(8):  # beyond the end of an episode: the slots are reset
+        envs.step((ZOOM, ANSWER))
+    envs.close()
+
+
+KEYS = (
+    AnswerKey(answer_indices=(1,), evidence=(Segment(12.3, 13.1),)),
+    AnswerKey(answer_indices=(3,), evidence=(Segment(3.0, 4.0), Segment(17.0, 19.0))),
+    AnswerKey(answer_texts=("a secret",), answer_segments=(Segment(1.0, 2.0),)),
+)
+
+
+@pytest.mark.parametrize("render_mode", ["ansi", "rgb_array"])
+def test_nothing_depends_on_the_key_before_the_end(make_tiny, render_mode):
+    envs = [VideoZoomEnv(make_tiny(key), render_mode=render_mode) for key in KEYS]
+    for action in (None, *SCRIPT[:-1]):
+        seen = []
+        for env in envs:
+            result = env.reset(seed=4) if action is None else env.step(action)
+            seen.append((result, env.render(), repr(env), str(env), pickle.dumps(result)))
+        assert data_equivalence(seen[0], seen[1])
+        assert data_equivalence(seen[0], seen[2])
+    scores = [env.step(ANSWER)[4]["score"] for env in envs]
+
+    assert scores == [1.0, 0.0, None]
+
+
+def test_no_info_speaks_of_correctness_before_the_end(make):
+    env = make()
+    late = {"score", "parsed", "evidence_hit", "evidence_coverage", "reward_terms", "end_reason", "answer"}
+    infos = [env.reset(seed=0)[1], *(env.step(action)[4] for action in SCRIPT[:-1])]
+
+    assert all(not late & set(info) for info in infos)
+    assert late <= set(env.step(ANSWER)[4])
+
+
+def test_spec_and_repr_hold_no_key(make):
+    env = make()
+    env.reset(seed=0)
+    key = env.unwrapped.dataset.key(env.unwrapped.episode.id)
+    shown = " ".join([repr(env), str(env), env.spec.to_json(), repr(env.spec), repr(env.unwrapped.__dict__)])
+
+    assert json.loads(env.spec.to_json())["kwargs"]["dataset"] in {"TinyTest", "Needle"}
+    assert not [span for span in key.evidence if repr(span) in shown]
+    assert "answer_ind" not in shown
+    assert "<secret>" not in shown
+
+
+def test_prefixed_id_imports_the_package():
+    env = gym.make("vz_env:VZ/Needle-v0", split="test", dataset_options={"config": TINY_NEEDLE})
+
+    assert isinstance(env.unwrapped, VideoZoomEnv)
+
+
+def test_infos_hold_plain_json_values(make):
+    env = make()
+    infos = [env.reset(seed=0)[1], *(env.step(action)[4] for action in SCRIPT)]
+
+    assert json.loads(json.dumps(infos, allow_nan=False)) == infos
