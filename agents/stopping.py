@@ -1,4 +1,4 @@
-"""Stopping well: the first Ctrl-C or SIGTERM asks the work to end at its next good place, the second ends it at once."""
+"""Stopping well: the first Ctrl-C or SIGTERM asks the work to end at its next good place, the second ends it now."""
 
 from __future__ import annotations
 

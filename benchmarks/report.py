@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vz_agents.trajectory import Trajectory
-from vz_env.errors import UnknownEpisode
+from vz_env.errors import ConfigError, UnknownEpisode
 
 from .charts import Point, draw_frames_chart, draw_learning_chart
 from .records import write_atomically
@@ -64,18 +64,28 @@ def find_headline(results: Sequence[EvalResult], *, main: str = "", baseline: st
 
     Returns:
         The headline, or None when no policy that does not cheat was graded.
+
+    Raises:
+        ConfigError: no policy has the name given.
     """
     honest = [one for one in results if not one.reads_key and one.graded]
     if not honest:
         return None
-    named = next((one for one in honest if one.policy == main), None)
-    chosen = named or max(honest, key=lambda one: (one.zooms_per_episode > 0, one.accuracy.mean))
-    others = [one for one in honest if one.run != chosen.run]
-    rival = next((one for one in others if one.policy == baseline), None)
-    lookers = [one for one in others if one.zooms_per_episode == 0 and one.frames_per_episode > 0]
-    rival = rival or max(lookers, key=lambda one: one.accuracy.mean, default=None)
+    chosen = _named(results, main) or max(
+        honest, key=lambda one: (one.zooms_per_episode > 0, one.frames_per_episode > 0, one.accuracy.mean)
+    )
+    lookers = [one for one in honest if one.zooms_per_episode == 0 and one.frames_per_episode > 0]
+    others = [one for one in lookers if one.run != chosen.run]
+    rival = _named(results, baseline) or max(others, key=lambda one: one.accuracy.mean, default=None)
     difference = compare(chosen, rival) if rival is not None else None
     return Headline(main=chosen, baseline=rival, difference=difference, sentence=_sentence(chosen, rival, difference))
+
+
+def _named(results: Sequence[EvalResult], name: str) -> EvalResult | None:
+    found = next((one for one in results if one.policy == name), None)
+    if name and found is None:
+        raise ConfigError(f"no policy is called {name!r} here; there are {', '.join(one.policy for one in results)}")
+    return found
 
 
 def comparison_table(results: Iterable[EvalResult]) -> Table:

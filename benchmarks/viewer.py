@@ -154,7 +154,9 @@ def choose_trajectories(
     pairs.sort(key=lambda pair: not pair[0].metrics.get("evidence_hit"))  # first those it won by looking, not by luck
     won = [pair for pair in pairs if _verdict(pair[0]) == "right" and _verdict(pair[1]) == "wrong"]
     lost = [pair for pair in pairs if _verdict(pair[0]) == "wrong" and _verdict(pair[1]) == "right"]
+    shown = {pair[0].episode_id for pair in lost[:1]}
     wrong = [(one,) for one in mine if one.status == "answered" and _verdict(one) == "wrong"]
+    wrong = [group for group in wrong if group[0].episode_id not in shown]
     ended = [(one,) for one in mine if one.status != "answered"]
     right = [(one,) for one in mine if _verdict(one) == "right"]
     ordered = [*won[:3], *lost[:1], *wrong[:2], *ended[:1], *right, *wrong[2:]]

@@ -1,1 +1,1 @@
-"""The verbs of `vz`, one module each: a dataclass of arguments and a function that runs them and returns an exit code."""
+"""The verbs of `vz`, one module each: a dataclass of arguments, and a function that runs and returns an exit code."""

@@ -38,7 +38,7 @@ class DatasetArgs:
     dataset: str = "Needle"
     """A registered name (see `vz list`) or the path of an annotation file (.jsonl)."""
     root: Path | None = None
-    """Folder the videos lie in: that of an annotation file by default; for Needle, a folder made by `vz needle make`."""
+    """Folder of the videos: the annotation file's own by default; for Needle, a folder made by `vz needle make`."""
     split: str = "test"
     """Which part of the dataset."""
 
@@ -113,7 +113,8 @@ def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0)
             sys.path.insert(0, here)
         return load_policy(spec)
     raise ConfigError(
-        f"wanted a policy out of {', '.join(builders)}, package.module:Name or the folder of a training run, got {spec!r}"
+        f"wanted a policy out of {', '.join(builders)}, package.module:Name or the folder of a training run, "
+        f"got {spec!r}"
     )
 
 

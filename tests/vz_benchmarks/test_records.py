@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_benchmarks.records import EpisodeRecord, ResultsFile, read_records, write_atomically
-
 from vz_env.errors import ConfigError, DatasetError
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_benchmarks.records import EpisodeRecord
 from vz_benchmarks.results import compare, summarise

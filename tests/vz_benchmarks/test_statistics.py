@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vz_benchmarks.statistics import Interval, accuracy, binomial_interval, paired_difference
 
+from vz_benchmarks.statistics import Interval, accuracy, binomial_interval, paired_difference
 from vz_env.errors import ConfigError
 
 
