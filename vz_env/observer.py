@@ -123,8 +123,8 @@ class Observer:
         """Check and keep the settings; nothing is opened."""
         if frame_size is not None and min(frame_size) < 2:
             raise ConfigError(f"frame_size must be (width, height) of at least 2 pixels, got {frame_size!r}")
+        make_describer(describe)  # finds an unknown name now; what it returns for a callable cannot be pickled
         self._describe = describe
-        self._describer = make_describer(describe)
         self._root = root
         self._max_pixels = max_pixels
         self._frame_size = (int(frame_size[0]), int(frame_size[1])) if frame_size else None  # a spec gives a list
@@ -185,8 +185,8 @@ class Observer:
         """One line for each moment, from the cache where it can be; decodes only what has to be looked at."""
         times = timestamps_seconds.tolist()
         if self._describe in ("none", "captions"):  # no pixels in these: captions are read from the text track
-            nothing = np.zeros((0, 0, 3), dtype=np.uint8)
-            return [self._describer(nothing, time, episode) for time in times]
+            describer, nothing = make_describer(self._describe), np.zeros((0, 0, 3), dtype=np.uint8)
+            return [describer(nothing, time, episode) for time in times]
         if self._describe != "palette":  # a callable may look at anything: nothing is known to cache it by
             return self._describe_frames(episode, timestamps_seconds, frames)
         video = (resolve_video(episode.video_path, self._root), self._frame_size or self._max_pixels)
@@ -204,9 +204,10 @@ class Observer:
         self, episode: Episode, timestamps_seconds: NDArray[np.float64], frames: NDArray[np.uint8] | None
     ) -> list[str]:
         """Describe frames, decoding them first when they are not at hand."""
+        describer = make_describer(self._describe)
         pictures = self.frames(episode, timestamps_seconds) if frames is None else frames
         pairs = zip(pictures, timestamps_seconds.tolist(), strict=True)
-        return [self._describer(frame, time, episode) for frame, time in pairs]
+        return [describer(frame, time, episode) for frame, time in pairs]
 
 
 def _chunks(timestamps_seconds: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from dataclasses import replace
 
@@ -30,6 +31,16 @@ def opened(monkeypatch):
     real = observer_module.open_reader
     monkeypatch.setattr(observer_module, "open_reader", lambda path, root=None: names.append(path) or real(path, root))
     return names
+
+
+def shape_of(frame, time, episode):
+    return str(frame.shape)
+
+
+def test_observer_with_a_callable_can_be_pickled(tiny_episode):
+    again = pickle.loads(pickle.dumps(make_observer(describe=shape_of)))
+
+    assert again.look(tiny_episode, np.array([1.0])).descriptions == ("(64, 96, 3)",)
 
 
 def test_known_words_open_no_video(tiny, opened):
