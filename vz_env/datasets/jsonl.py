@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,7 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any
             raise DatasetError(f"{target}:{number}: a record wants plain JSON values: {error}") from error
         _parse(line.encode(), f"{target}:{number}: ")
         lines.append(line + "\n")
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         unfinished.write_text("".join(lines), encoding="utf-8", newline="\n")
         unfinished.replace(target)

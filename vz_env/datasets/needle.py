@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -85,9 +86,9 @@ def make_needle(
         the folder.
 
     Raises:
-        ConfigError: fewer than one worker.
+        ConfigError: fewer than one worker, or no encoder.
         DatasetError: the folder holds another needle dataset, or cannot be written.
-        VideoError: the haystack film cannot be used, or a video cannot be encoded.
+        VideoError: the haystack film cannot be used.
     """
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, got {workers}")
@@ -136,6 +137,9 @@ def _claim(folder: Path, config: NeedleConfig) -> bool:
     """Whether the folder is complete; a new one is marked as this config's, one of another config is refused."""
     folder.mkdir(parents=True, exist_ok=True)
     marker, fingerprint = folder / "config.json", config.fingerprint()
+    # Listed before the marker is looked for, which is written first: several processes may make the dataset at once, as
+    # the workers of a vector environment do on first use. They write the same bytes.
+    holds_files = any(not path.name.startswith(".") for path in folder.iterdir())
     if marker.exists():
         try:
             found = json.loads(marker.read_text(encoding="utf-8")).get("fingerprint")
@@ -144,7 +148,7 @@ def _claim(folder: Path, config: NeedleConfig) -> bool:
         if found != fingerprint:
             raise DatasetError(f"{folder}: holds another needle dataset; delete it or choose another folder")
         return (folder / "manifest.json").is_file()
-    if any(folder.iterdir()):
+    if holds_files:
         raise DatasetError(f"{folder}: wanted an empty folder, or one that holds this needle dataset; choose another")
     _write_json(marker, {"fingerprint": fingerprint, "config": _plain(config)})
     return False
@@ -239,6 +243,6 @@ def _plain(config: NeedleConfig) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     unfinished.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import Final
 
 import av
 import numpy as np
+from av.codec.codec import UnknownCodecError
 
+from ..errors import ConfigError
+from ..video.access import create_video
 from .needle_config import FRAMES_PER_SECOND, NeedleConfig
 from .needle_paint import Picture, Planes
 
@@ -35,12 +37,14 @@ def encode_video(path: Path, pictures: Iterable[Picture], config: NeedleConfig) 
 
     Returns:
         number of frames written.
+
+    Raises:
+        ConfigError: PyAV was built without the encoder.
     """
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     options = _X264_CANVAS if config.haystack is None else _X264_FILM
     frames = 0
     try:
-        with av.open(str(unfinished), "w") as container:  # noqa: TID251 (moves to vz_env.video.access)
+        with create_video(path) as container:
             stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=dict(options))
             stream.width, stream.height, stream.pix_fmt = config.width, config.height, "yuv420p"
             stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED_RANGE
@@ -51,9 +55,8 @@ def encode_video(path: Path, pictures: Iterable[Picture], config: NeedleConfig) 
                     container.mux(stream.encode(frame))
                     frames += 1
             container.mux(stream.encode(None))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    except UnknownCodecError as error:
+        raise ConfigError("needle videos want PyAV with the libx264 encoder; install the av wheel from PyPI") from error
     return frames
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,14 @@ def test_interrupted_making_is_continued(tiny_needle: Path, tiny_config: NeedleC
     make_needle(tmp_path, tiny_config, progress=lambda *call: calls.append(call))
     assert calls == [(done, 4) for done in range(len(kept), 5)]
     assert all(path.stat().st_mtime_ns == changed for path, changed in kept.items())
+    assert contents(tmp_path) == contents(tiny_needle)
+
+
+def test_two_makers_at_once_do_not_disturb_each_other(
+    tiny_needle: Path, tiny_config: NeedleConfig, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: make_needle(tmp_path, tiny_config), range(2)))
     assert contents(tmp_path) == contents(tiny_needle)
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.codec.codec import UnknownCodecError
 
 from vz_env.datasets.needle_config import NeedleConfig
 from vz_env.datasets.needle_encode import encode_video
 from vz_env.datasets.needle_paint import CanvasBackdrop, Picture, Planes, paint_pictures, to_planes
 from vz_env.datasets.needle_questions import needle_script
 from vz_env.datasets.needle_script import VideoScript
+from vz_env.errors import ConfigError
 from vz_env.video.palette import NEUTRALS, PALETTE, VIVID, name_pixels
 
 NAMES = tuple(PALETTE)
@@ -83,3 +85,13 @@ def test_rows_that_the_encoder_pads_stay_straight(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4")) as container:
         luma = next(container.decode(video=0)).to_ndarray(format="gray").astype(int)
     assert np.abs(luma - luma[:, :1]).max() <= 8
+
+
+def test_missing_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise UnknownCodecError("libx264")
+
+    monkeypatch.setattr("av.container.OutputContainer.add_stream", refuse, raising=True)
+    with pytest.raises(ConfigError, match="want PyAV with the libx264 encoder"):
+        encode_video(tmp_path / "a.mp4", [], NeedleConfig())
+    assert list(tmp_path.iterdir()) == []
