@@ -78,8 +78,8 @@ class CanvasBackdrop:
 
     def begin(self, scene: Scene, rng: np.random.Generator) -> None:
         """Paint the scene's canvas."""
-        # Painted at half size and doubled: off even pixels the chroma of clutter mixes with the scene's, and up to 6% of
-        # a picture is named in a third colour.
+        # Painted at half size and doubled: off even pixels the chroma of clutter mixes with the scene's, and up to 6%
+        # of a picture is named in a third colour.
         canvas = _paint_canvas(scene, _CANVAS_PICTURES * self._width // 2, self._height // 2, rng)
         canvas = canvas.repeat(2, axis=0).repeat(2, axis=1)
         self._canvas = to_planes(np.concatenate([canvas, canvas[:, : self._width]], axis=1))
