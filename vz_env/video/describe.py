@@ -1,8 +1,8 @@
 """Frames as lines of text, for policies that read and do not see.
 
 A describer is any callable `(frame, timestamp_seconds, episode) -> str`. Three come with the package: `none` says
-nothing, `palette` names the colours that fill the picture (computed from the decoded pixels, never from a file's metadata),
-and `captions` quotes the subtitle line that is on.
+nothing, `palette` names the colours that fill the picture (computed from the decoded pixels, never from a file's
+metadata), and `captions` quotes the subtitle line that is on.
 """
 
 from __future__ import annotations
