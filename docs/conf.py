@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def write_reference(_app):
             page.write_text(text, encoding="utf-8")
 
 
+def quote_code(_app, _what, _name, _obj, _options, lines):
+    """Docstrings write code in single backticks, as Markdown does; reStructuredText wants two."""
+    lines[:] = re.sub(r"(?<![`:\w])`([^`\n]+)`(?!`)", r"``\1``", "\n".join(lines)).split("\n")
+
+
 def setup(app):
-    """Hook the reference in before sources are read."""
+    """Write the reference before sources are read, and mend docstrings before napoleon (priority 500) sees them."""
     app.connect("builder-inited", write_reference)
+    app.connect("autodoc-process-docstring", quote_code, priority=400)
