@@ -22,7 +22,7 @@ __all__ = ["Point", "ZoomMark", "draw_frames_chart", "draw_learning_chart", "dra
 
 WIDTH, HEIGHT = 540, 320
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 42
-_LABEL_GAP, _LABEL_REACH = 15.0, 150.0  # a label's height and usual width
+_LABEL_GAP, _LETTER_WIDTH = 15.0, 7.5  # what a label and its letters take, in pixels
 
 _SERIES: Final = {
     "accuracy": "accuracy",
@@ -77,17 +77,17 @@ def draw_frames_chart(points: Iterable[Point]) -> Markup:
     across = _Scale(0.0, max(1.0, *(point.frames for point in shown)) * 1.15, LEFT, WIDTH - RIGHT)
     down = _Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
     parts = _axes(across, down, "frames looked at per episode", is_percent=True)
-    heights = _spread([(across(point.frames), down(point.accuracy.mean)) for point in shown])
-    for point, height in zip(shown, heights, strict=True):
-        x = across(point.frames)
+    labels = [_place(across(point.frames), down(point.accuracy.mean), point.label) for point in shown]
+    for point, label, height in zip(shown, labels, _spread(labels), strict=True):
+        x, anchor = across(point.frames), "end" if label.is_left else "start"
         low, mean, high = down(point.accuracy.low), down(point.accuracy.mean), down(point.accuracy.high)
-        is_left = x > 0.72 * WIDTH
-        label_x, anchor = (x - 11, "end") if is_left else (x + 11, "start")
+        text_x = x - 11 if label.is_left else x + 11
+        name = escape(point.label)
         parts.append(
-            f'<g class="point {escape(point.style)}"><title>{escape(point.label)}: {point.accuracy} %, '
-            f"{point.frames:.1f} frames</title>"
-            f'<path d="M{x} {low}V{high}M{x - 4} {low}h8M{x - 4} {high}h8"/><circle cx="{x}" cy="{mean}" r="5"/>'
-            f'<text x="{label_x}" y="{height + 4:.1f}" text-anchor="{anchor}">{escape(point.label)}</text></g>'
+            f'<g class="point {escape(point.style)}"><title>{name}: {point.accuracy} %, {point.frames:.1f} frames'
+            f'</title><path d="M{x} {low}V{high}M{x - 4} {low}h8M{x - 4} {high}h8"/>'
+            f'<circle cx="{x}" cy="{mean}" r="5"/>'
+            f'<text x="{text_x:.1f}" y="{height + 4:.1f}" text-anchor="{anchor}">{name}</text></g>'
         )
     return _svg(parts, "Accuracy against frames looked at", WIDTH, HEIGHT)
 
@@ -104,7 +104,7 @@ def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:
     across = _Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 128)
     down = _Scale(min(0.0, *ys), max(1.0, *ys), HEIGHT - BOTTOM, TOP)
     parts = _axes(across, down, axis + " of training", is_percent=False)
-    heights = _spread([(across(line[-1][0]), down(line[-1][1])) for line in lines.values()])
+    heights = _spread([_Label(0.0, WIDTH, down(line[-1][1]), is_left=False) for line in lines.values()])
     for number, ((name, line), height) in enumerate(zip(lines.items(), heights, strict=True)):
         path = "L".join(f"{across(x)} {down(y)}" for x, y in line)
         end_x = across(line[-1][0])
@@ -172,17 +172,34 @@ def _column(rows: Sequence[Mapping[str, float]], axis: str, name: str) -> list[t
     return [(float(x), float(y)) for x, y in pairs if x is not None and y is not None and math.isfinite(float(y))]
 
 
-def _spread(anchors: Sequence[tuple[float, float]]) -> list[float]:
-    """Heights of labels at (x, y) anchors, moved down where they would lie on one another."""
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """The room a label takes: from x to x, around a height."""
+
+    start: float
+    end: float
+    height: float
+    is_left: bool
+
+
+def _place(x: float, height: float, text: str) -> _Label:
+    """Put a label right of its point, or left of it where it would leave the chart."""
+    length = 11 + _LETTER_WIDTH * len(text)
+    is_left = x + length > WIDTH
+    return _Label(x - length if is_left else x, x if is_left else x + length, height, is_left=is_left)
+
+
+def _spread(labels: Sequence[_Label]) -> list[float]:
+    """Heights at which no two labels lie on one another: each in turn moves down past those already placed."""
     placed: dict[int, float] = {}
-    for index in sorted(range(len(anchors)), key=lambda index: anchors[index][1]):
-        x, height = anchors[index]
-        near = sorted(placed[other] for other in placed if abs(anchors[other][0] - x) < _LABEL_REACH)
-        for taken in near:
+    for index in sorted(range(len(labels)), key=lambda index: labels[index].height):
+        label, height = labels[index], labels[index].height
+        rivals = [other for other in placed if labels[other].start < label.end and label.start < labels[other].end]
+        for taken in sorted(placed[other] for other in rivals):
             if abs(taken - height) < _LABEL_GAP:
                 height = taken + _LABEL_GAP
         placed[index] = height
-    return [placed[index] for index in range(len(anchors))]
+    return [placed[index] for index in range(len(labels))]
 
 
 def _svg(parts: Iterable[str], title: str, width: float, height: float, *, style: str = "chart") -> Markup:

@@ -7,7 +7,6 @@ opened here, after the episode: it marks the right option and where the evidence
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -26,12 +25,11 @@ from vz_env.errors import DatasetError, VideoError
 from vz_env.video.reader import open_reader
 
 from .charts import ZoomMark, draw_timeline
-from .results import EvalResult
 
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
 
-__all__ = ["EpisodeView", "OptionView", "Thumbnail", "TurnView", "choose_trajectories", "clean_text", "view_episode"]
+__all__ = ["EpisodeView", "OptionView", "Thumbnail", "TurnView", "clean_text", "verdict_of", "view_episode"]
 
 MAX_THUMBNAIL_PIXELS: Final = 128 * 80
 MAX_THUMBNAILS: Final = 32  # of a turn; more are thinned out evenly
@@ -118,7 +116,7 @@ def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
         question=clean_text(episode.question),
         options=_options(trajectory, episode, key),
         groups=clean_text(", ".join(f"{name} {value}" for name, value in episode.groups.items())),
-        verdict=_verdict(trajectory),
+        verdict=verdict_of(trajectory),
         summary=_summary(trajectory),
         timeline=draw_timeline(duration, overview=overview, zooms=zooms, evidence=key.evidence),
         turns=tuple(
@@ -134,39 +132,6 @@ def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
         ),
         note=clean_text(trajectory.error or note),
     )
-
-
-def choose_trajectories(
-    main: EvalResult, baseline: EvalResult | None = None, *, limit: int = 10
-) -> list[tuple[Trajectory, ...]]:
-    """Pick episodes worth reading, by a rule and not by hand.
-
-    Up to three questions that `main` got right and `baseline` wrong, both shown; one the other way round; then two that
-    `main` got wrong, one that failed or ran out, and right ones until `limit` is reached. Within each kind the order is
-    by a hash of the episode's id; in pairs, questions whose evidence `main` saw come first.
-
-    Returns:
-        Groups of one or two trajectories, together at most `limit`.
-    """
-    theirs = {} if baseline is None else {one.episode_id: one for one in baseline.trajectories}
-    mine = sorted(main.trajectories, key=lambda one: hashlib.sha256(one.episode_id.encode()).digest())
-    pairs = [(one, theirs[one.episode_id]) for one in mine if one.episode_id in theirs]
-    pairs.sort(key=lambda pair: not pair[0].metrics.get("evidence_hit"))  # first those it won by looking, not by luck
-    won = [pair for pair in pairs if _verdict(pair[0]) == "right" and _verdict(pair[1]) == "wrong"]
-    lost = [pair for pair in pairs if _verdict(pair[0]) == "wrong" and _verdict(pair[1]) == "right"]
-    shown = {pair[0].episode_id for pair in lost[:1]}
-    wrong = [(one,) for one in mine if one.status == "answered" and _verdict(one) == "wrong"]
-    wrong = [group for group in wrong if group[0].episode_id not in shown]
-    ended = [(one,) for one in mine if one.status != "answered"]
-    right = [(one,) for one in mine if _verdict(one) == "right"]
-    ordered = [*won[:3], *lost[:1], *wrong[:2], *ended[:1], *right, *wrong[2:]]
-    chosen: list[tuple[Trajectory, ...]] = []
-    seen: set[str] = set()
-    for group in ordered:
-        if group[0].episode_id not in seen and sum(map(len, chosen)) + len(group) <= limit:
-            seen.add(group[0].episode_id)
-            chosen.append(group)
-    return chosen
 
 
 def _zooms(trajectory: Trajectory, key: AnswerKey) -> list[ZoomMark]:
@@ -199,7 +164,8 @@ def _options(trajectory: Trajectory, episode: Episode, key: AnswerKey) -> tuple[
     )
 
 
-def _verdict(trajectory: Trajectory) -> str:
+def verdict_of(trajectory: Trajectory) -> str:
+    """right, wrong, ungraded or failed."""
     if trajectory.is_error:
         return "failed"
     if trajectory.score is None:

@@ -21,9 +21,9 @@ from vz_env.errors import ConfigError
 
 from ..console import note, progress_bar, show, show_table
 from ..records import to_pretty_json, write_atomically
-from ..report import comparison_table, group_table
 from ..results import EvalResult
 from ..runner import evaluate
+from ..tables import comparison_table, group_table
 
 __all__ = ["CONFIG_NAME", "DatasetArgs", "EvalArgs", "find_policy", "open_dataset", "run_eval"]
 

@@ -16,9 +16,10 @@ from vz_env.errors import ConfigError, DatasetError, VZError
 
 from ..console import note, show, show_table
 from ..records import EpisodeRecord, read_records
-from ..report import comparison_table, write_report
+from ..report import write_report
 from ..results import EvalResult, summarise
 from ..runner import RESULTS_NAME, RUNS_NAME
+from ..tables import comparison_table
 from .eval import CONFIG_NAME, DatasetArgs, open_dataset
 
 __all__ = ["CURVE_NAME", "ReportArgs", "load_results", "run_report"]

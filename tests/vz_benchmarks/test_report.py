@@ -9,10 +9,12 @@ from rich.console import Console
 
 from vz_agents.baselines import Blind, Oracle, RandomZoom, UniformSampling
 from vz_agents.trajectory import Trajectory
+from vz_benchmarks.headline import find_headline
 from vz_benchmarks.records import EpisodeRecord
-from vz_benchmarks.report import comparison_table, find_headline, group_table, write_report
+from vz_benchmarks.report import write_report
 from vz_benchmarks.results import summarise
 from vz_benchmarks.runner import evaluate
+from vz_benchmarks.tables import comparison_table, group_table
 from vz_env.errors import ConfigError
 
 HOSTILE = '<script>alert(1)</script>\x1b[31m"&\u202e'

@@ -13,7 +13,8 @@ from vz_agents.trajectory import Trajectory
 from vz_benchmarks.records import EpisodeRecord
 from vz_benchmarks.results import summarise
 from vz_benchmarks.runner import evaluate
-from vz_benchmarks.viewer import MAX_THUMBNAILS, choose_trajectories, clean_text, view_episode
+from vz_benchmarks.selection import choose_trajectories
+from vz_benchmarks.viewer import MAX_THUMBNAILS, clean_text, view_episode
 from vz_env.datasets.dataset import Dataset
 from vz_env.episode import Episode
 from vz_env.errors import UnknownEpisode

@@ -1,0 +1,45 @@
+"""Which episodes a report shows: picked by a rule and not by hand, the same ones every time."""
+
+from __future__ import annotations
+
+import hashlib
+
+from vz_agents.trajectory import Trajectory
+
+from .results import EvalResult
+from .viewer import verdict_of
+
+__all__ = ["choose_trajectories"]
+
+
+def choose_trajectories(
+    main: EvalResult, baseline: EvalResult | None = None, *, limit: int = 10
+) -> list[tuple[Trajectory, ...]]:
+    """Pick episodes worth reading, by a rule and not by hand.
+
+    Up to three questions that `main` got right and `baseline` wrong, both shown; one the other way round; then two that
+    `main` got wrong, one that failed or ran out, and right ones until `limit` is reached. Within each kind the order is
+    by a hash of the episode's id; in pairs, questions whose evidence `main` saw come first.
+
+    Returns:
+        Groups of one or two trajectories, together at most `limit`.
+    """
+    theirs = {} if baseline is None else {one.episode_id: one for one in baseline.trajectories}
+    mine = sorted(main.trajectories, key=lambda one: hashlib.sha256(one.episode_id.encode()).digest())
+    pairs = [(one, theirs[one.episode_id]) for one in mine if one.episode_id in theirs]
+    pairs.sort(key=lambda pair: not pair[0].metrics.get("evidence_hit"))  # first those it won by looking, not by luck
+    won = [pair for pair in pairs if verdict_of(pair[0]) == "right" and verdict_of(pair[1]) == "wrong"]
+    lost = [pair for pair in pairs if verdict_of(pair[0]) == "wrong" and verdict_of(pair[1]) == "right"]
+    shown = {pair[0].episode_id for pair in lost[:1]}
+    wrong = [(one,) for one in mine if one.status == "answered" and verdict_of(one) == "wrong"]
+    wrong = [group for group in wrong if group[0].episode_id not in shown]
+    ended = [(one,) for one in mine if one.status != "answered"]
+    right = [(one,) for one in mine if verdict_of(one) == "right"]
+    ordered = [*won[:3], *lost[:1], *wrong[:2], *ended[:1], *right, *wrong[2:]]
+    chosen: list[tuple[Trajectory, ...]] = []
+    seen: set[str] = set()
+    for group in ordered:
+        if group[0].episode_id not in seen and sum(map(len, chosen)) + len(group) <= limit:
+            seen.add(group[0].episode_id)
+            chosen.append(group)
+    return chosen
