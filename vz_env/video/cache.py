@@ -6,6 +6,7 @@ is kept under (file identity, size, its own presentation tick) and handed out as
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -90,6 +91,10 @@ class FrameCache:
         with self._lock:
             return CacheMetrics(self._hits, self._misses, self._evictions, len(self._frames), self._bytes)
 
+    def renew_lock(self) -> None:
+        """Take a fresh lock in a forked child: another thread of the parent may have held the old one."""
+        self._lock = threading.Lock()
+
     def __repr__(self) -> str:
         """Show how full it is."""
         metrics = self.metrics
@@ -97,6 +102,8 @@ class FrameCache:
 
 
 _SHARED = FrameCache()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_SHARED.renew_lock)
 
 
 def frame_cache() -> FrameCache:

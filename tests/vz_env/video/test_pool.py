@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 
 from vz_env.errors import VideoNotFound
 from vz_env.video.pool import ReaderPool
+from vz_env.video.reader import open_reader
 
 
 @dataclass
@@ -68,9 +72,22 @@ def test_a_second_opener_gets_the_first_ones_reader(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is a matter of POSIX systems")
-def test_a_forked_child_starts_with_an_empty_pool(tmp_path: Path) -> None:
-    pool = ReaderPool(FakeReader, max_readers=2)
-    pool.get(files(tmp_path, 1)[0])
-    pool._forget()
-    assert len(pool) == 0
-    assert pool._inherited
+def test_a_forked_child_starts_afresh_and_reads(numbered: Callable[[str], Path]) -> None:
+    path = numbered("cfr.mp4")
+    expected = open_reader(path).frames_at([1.0, 2.0]).frames.tobytes()
+    script = (
+        "import os, sys\n"
+        "from vz_env.video.reader import open_reader\n"
+        f"reader = open_reader({str(path)!r})\n"
+        "reader.frames_at([0.5])\n"
+        "reader._lock.acquire()\n"  # as another thread of the parent would hold it
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        f"    again = open_reader({str(path)!r})\n"
+        "    os.write(1, again.frames_at([1.0, 2.0]).frames.tobytes())\n"
+        "    os._exit(int(again is reader))\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert done.stdout == expected
