@@ -62,7 +62,7 @@ VERBS: Final[dict[str, Verb]] = {
         summary="evaluate policies on a dataset",
     ),
     "train": Verb(
-        module="vz_agents.train",
+        module="vz_benchmarks.commands.train",
         args="TrainArgs",
         run="run_training",
         summary="train a language model with SFT and PPO",

@@ -1,0 +1,64 @@
+"""`vz train`: SFT cold start, then PPO, on any dataset; the same command continues a killed run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vz_agents.stopping import StopRequest
+from vz_agents.train import TrainConfig, train_policy
+from vz_env.datasets.dataset import Dataset
+from vz_env.datasets.registry import load_dataset
+
+from ..console import ProgressCallback, note, progress_bar, show
+from .eval import DatasetArgs, open_dataset
+
+__all__ = ["TrainArgs", "run_training", "stage"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArgs:
+    """Train a language model to look: SFT on exemplars, then PPO. The same command continues an interrupted run."""
+
+    data: Annotated[DatasetArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=lambda: DatasetArgs(split="train"))
+    """What to learn from."""
+    validation: str = "validation"
+    """Split that is evaluated now and then; empty: none."""
+    out: Path = Path("runs/train")
+    """The run folder."""
+    config: Annotated[TrainConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=TrainConfig)
+    """How to train."""
+
+
+@contextmanager
+def stage(title: str) -> Iterator[ProgressCallback]:
+    """A titled stage: one line when it begins, and a bar while it runs where there is a terminal."""
+    note(f"{title} ...")
+    with progress_bar(title) as progress:
+        yield progress
+
+
+def run_training(args: TrainArgs) -> int:
+    """Run the command; returns its exit code."""
+    train = open_dataset(args.data)
+    validation = _open_validation(args)
+    with StopRequest() as stop:
+        policy = train_policy(train, validation, args.out, args.config, stage=stage, should_stop=stop.is_set)
+    if policy is None:
+        show(f"stopped; the same command continues in {args.out}")
+        return stop.exit_code(0)
+    show(f"policy: {args.out / 'policy'}   try: vz eval --policy {args.out} --dataset {args.data.dataset}")
+    return 0
+
+
+def _open_validation(args: TrainArgs) -> Dataset | None:
+    """The validation split of a registered dataset; an annotation file of one's own is one split."""
+    if not args.validation or args.data.dataset.endswith(".jsonl"):
+        return None
+    root = {} if args.data.root is None else {"root": args.data.root}
+    return load_dataset(args.data.dataset, split=args.validation, **root)

@@ -1,0 +1,186 @@
+"""`vz demo`: a small language model learns where to look in long videos, and is measured against uniform sampling.
+
+Makes a needle dataset, trains the zooming policy (SFT, then PPO) and the uniform-sampling arm (the same weights, the
+same SFT, as many frames an episode as the zooming policy uses), evaluates both beside the baselines on videos that
+neither has seen, and writes the report. Every stage is kept, so the same command continues after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vz_agents.baselines import Blind, Oracle, RandomZoom
+from vz_agents.checkpoint import load_policy
+from vz_agents.cold_base import verify_base
+from vz_agents.learning_log import read_curve
+from vz_agents.policy import Policy
+from vz_agents.stopping import StopRequest
+from vz_agents.train import SFT_FOLDER, TrainConfig, train_policy, train_uniform
+from vz_env.datasets.dataset import Dataset
+from vz_env.datasets.needle import NeedleConfig, load_needle
+
+from .commands.train import stage
+from .console import note, show, show_table
+from .records import to_pretty_json, write_atomically
+from .report import write_report
+from .results import EvalResult, compare
+from .runner import evaluate
+from .statistics import binomial_interval
+from .tables import comparison_table, group_table
+
+__all__ = ["DemoArgs", "run_demo"]
+
+CHANCE = 0.25  # every needle question has four options
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoArgs:
+    """Watch a small language model learn where to look in long videos, and read the report."""
+
+    out: Path = Path("runs/demo")
+    """Folder of everything the demo makes but the videos, which go to the cache folder."""
+    haystack: Path | None = None
+    """A film of your own to hide the needles in; generated scenes without it."""
+    seed: int = 0
+    """Of the training; the videos have a seed of their own."""
+    videos_train: int = 96
+    """Videos to learn from."""
+    videos_test: int = 24
+    """Videos to be tested on; five to nine minutes each."""
+    config: Annotated[TrainConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=TrainConfig)
+    """How to train."""
+
+
+def run_demo(args: DemoArgs) -> int:
+    """Run the demo; returns its exit code."""
+    from dataclasses import replace
+
+    config = replace(
+        args.config,
+        seed=args.seed,
+        sft=replace(args.config.sft, seed=args.seed),
+        ppo=replace(args.config.ppo, seed=args.seed),
+    )
+    train, validation, test = _open_splits(args)
+    with StopRequest() as stop:
+        policy = train_policy(train, validation, args.out, config, stage=stage, should_stop=stop.is_set)
+        if policy is None:
+            show("stopped; the same command continues")
+            return stop.exit_code(0)
+        results = _evaluate_all(args, config, policy, train, test, stop.is_set)
+    if stop.is_set():
+        show("stopped; the same command continues")
+        return stop.exit_code(0)
+    _report(args, config, results, test)
+    return 0
+
+
+def _open_splits(args: DemoArgs) -> list[Dataset]:
+    """The three splits, made on first use."""
+    needle = NeedleConfig(
+        videos={"train": args.videos_train, "validation": 6, "test": args.videos_test}, haystack=args.haystack
+    )
+    with stage("Needle videos") as progress:
+        return [load_needle(split=split, config=needle, progress=progress) for split in ("train", "validation", "test")]
+
+
+def _evaluate_all(
+    args: DemoArgs,
+    config: TrainConfig,
+    ppo: Policy,
+    train: Dataset,
+    test: Dataset,
+    should_stop: Callable[[], bool],
+) -> list[EvalResult]:
+    """The zooming policy first: its frames an episode are what the uniform arm gets."""
+
+    def play(policy: Policy) -> EvalResult:
+        with stage(f"Test: {policy.name}") as progress:  # type: ignore[attr-defined]
+            return evaluate(
+                policy,
+                test,
+                out=args.out,
+                env_options={"describe": config.describe, "budget": config.budget},
+                seed=config.seed,
+                workers=2,
+                progress=progress,
+                should_stop=should_stop,
+            )
+
+    trained = play(ppo)
+    started = play(load_policy(args.out / SFT_FOLDER))
+    if should_stop() or math.isnan(trained.frames_per_episode):
+        return [trained, started]
+    frames = math.ceil(trained.frames_per_episode)
+    uniform = train_uniform(train, args.out / "uniform", frames, config, base_out=args.out, stage=stage)
+    others = [play(policy) for policy in (uniform, RandomZoom(), Blind(), Oracle(test))]
+    return [trained, started, *others]
+
+
+def _report(args: DemoArgs, config: TrainConfig, results: Sequence[EvalResult], test: Dataset) -> None:
+    """The table on the terminal, what was claimed and whether it holds, and report.html."""
+    trained, started, uniform = results[:3]
+    blind = next(result for result in results if result.policy == "Blind")
+    chance = binomial_interval(round(CHANCE * blind.graded), blind.graded, CHANCE)
+    findings = [
+        f"PPO against uniform sampling at {uniform.frames_per_episode:.0f} frames: {_points(compare(trained, uniform))}.",
+        f"PPO against its own SFT start: {_points(compare(trained, started))}.",
+        f"Blind guessing: {blind.accuracy.mean:.1%}; its 99% interval around chance is "
+        f"{chance.low:.1%} to {chance.high:.1%}.",
+        f"Weights the training began from: {_origin(args, config)}.",
+    ]
+    show_table(comparison_table(results))
+    show_table(group_table(results, "task"))
+    for finding in findings:
+        show(finding)
+    page = write_report(
+        args.out,
+        results,
+        dataset=test,
+        learning_curve=read_curve(args.out),
+        notes=findings,
+        title="Learning where to look",
+        main=trained.policy,
+        baseline=uniform.policy,
+    )
+    write_atomically(args.out / "findings.json", to_pretty_json(_figures(results)))
+    show(f"report: {page.resolve()}")
+    note(f"curves: tensorboard --logdir {args.out / 'tensorboard'}")
+
+
+def _points(difference: Any) -> str:
+    """A paired difference in points, with its 95% interval."""
+    return f"{100 * difference.mean:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+
+
+def _origin(args: DemoArgs, config: TrainConfig) -> str:
+    """Which weights the run began from."""
+    if config.model:
+        return config.model
+    if config.from_scratch:
+        return "random, through the look-up curriculum of this run (--from-scratch)"
+    manifest = verify_base()
+    digest = json.dumps(manifest["sha256"], sort_keys=True)
+    return f"the shipped cold-start base ({manifest['parameters']:,} parameters, look-up curriculum only; {digest})"
+
+
+def _figures(results: Sequence[EvalResult]) -> dict[str, Any]:
+    """The table as numbers, for scripts that gather several runs."""
+    return {
+        result.policy: {
+            "accuracy": result.accuracy.mean,
+            "low": result.accuracy.low,
+            "high": result.accuracy.high,
+            "frames": result.frames_per_episode,
+            "zooms": result.zooms_per_episode,
+            "episodes": result.episodes,
+        }
+        for result in results
+    }
