@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vz_agents import baselines
 from vz_agents.baselines import Blind, Oracle, RandomZoom, UniformSampling, guess_answer, spot_answer
 from vz_agents.policy import Observation, PastTurn, fingerprint, reads_key
-
 from vz_env.actions import Answer, Zoom, parse_action
 from vz_env.budget import Budget
 from vz_env.episode import AnswerKey, Episode, Segment

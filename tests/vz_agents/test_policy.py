@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vz_agents import policy as policies
 from vz_agents.policy import FunctionPolicy, Observation, PastTurn, as_policy, load_policy
-
 from vz_env.episode import Episode
 from vz_env.errors import ConfigError
 

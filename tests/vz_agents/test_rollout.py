@@ -4,10 +4,10 @@ import threading
 import time
 
 import pytest
+
 from vz_agents.policy import as_policy
 from vz_agents.rollout import EpisodeRun, collect_rollouts, episode_seed, run_episode
 from vz_agents.trajectory import TokenRecord
-
 from vz_env.errors import ConfigError, UnknownEpisode
 
 ANSWER = "<answer>B</answer>"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vz_agents.trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
 
+from vz_agents.trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
 from vz_env.errors import DatasetError
 
 
