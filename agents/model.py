@@ -7,6 +7,8 @@ policy's weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from vz_env.errors import ConfigError
 
@@ -31,6 +34,10 @@ from .chat import ChatRenderer
 __all__ = ["LanguageModel", "TinyConfig", "ValueHead"]
 
 _VALUE_FILE: Final = "value_head.safetensors"
+_LOOK_BACK_SHARPNESS: Final = 8.0
+_MATCH_SHARPNESS: Final = 2.5
+_ROPE_THETA: Final = 1e8
+_COPY_SCALE: Final = 0.15
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 """What the libraries raise for a folder that holds no model, or half of one."""
 
@@ -40,10 +47,9 @@ class TinyConfig:
     """Shape of the tiny Llama; the defaults give about 1.05 M parameters with a vocabulary of 1,600."""
 
     hidden_size: int = 128
-    intermediate_size: int = 416
+    intermediate_size: int = 384
     num_layers: int = 4
     num_heads: int = 4
-    num_key_value_heads: int = 2
     max_length: int = 2048
 
 
@@ -107,8 +113,10 @@ class LanguageModel(nn.Module):
                     intermediate_size=config.intermediate_size,
                     num_hidden_layers=config.num_layers,
                     num_attention_heads=config.num_heads,
-                    num_key_value_heads=config.num_key_value_heads,
+                    num_key_value_heads=config.num_heads,
                     max_position_embeddings=config.max_length,
+                    attention_bias=True,
+                    rope_parameters={"rope_type": "default", "rope_theta": _ROPE_THETA},
                     tie_word_embeddings=True,
                     pad_token_id=tokenizer.pad_token_id,
                     eos_token_id=tokenizer.eos_token_id,
@@ -137,9 +145,10 @@ class LanguageModel(nn.Module):
             raise ConfigError(f"{wanted}, got: no such folder")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            lm = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
-            )
+            with _no_progress_bar():
+                lm = AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
+                )
             model = cls(lm, tokenizer, system=system)
             value_file = Path(folder) / _VALUE_FILE
             if value_file.is_file():
@@ -154,7 +163,8 @@ class LanguageModel(nn.Module):
     def save(self, folder: Path) -> None:
         """Write weights, tokenizer and value head as safetensors and JSON into a new or existing folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.lm.save_pretrained(folder)
+        with _no_progress_bar():
+            self.lm.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         save_file(self.value_head.state_dict(), folder / _VALUE_FILE)
 
@@ -182,6 +192,18 @@ class LanguageModel(nn.Module):
         return self.lm.get_output_embeddings()(hidden).float()
 
 
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing bars for what takes milliseconds, at every checkpoint."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
+
+
 def _is_hub_id(folder: str | Path) -> bool:
     """Whether to ask the hub: for `owner/name`, unless it begins with a folder that is here (then it is a typo)."""
     owner, slash, name = str(folder).partition("/")
@@ -193,21 +215,56 @@ def _initialise_for_copying(lm: LlamaForCausalLM) -> None:
     """Overwrite attention and embedding weights in place; see `LanguageModel.tiny`."""
     config = lm.config
     width = config.hidden_size
-    head = width // config.num_attention_heads
-    group = config.num_attention_heads // config.num_key_value_heads
-    for layer in lm.model.layers:
+    # Contents are compared in the pairs of dimensions that hardly rotate over the context, so at any distance alike.
+    size = width // config.num_attention_heads
+    slow = (_frequencies(config) * config.max_position_embeddings < 1.0).float() * _MATCH_SHARPNESS
+    slow = slow.repeat(2 * width // size)[:, None]
+    read, written = (torch.linalg.qr(torch.randn(width, width))[0] for _ in range(2))
+    for depth, layer in enumerate(lm.model.layers):
         attention = layer.self_attn
-        value, key = (torch.linalg.qr(torch.randn(width, width))[0] for _ in range(2))
-        rows = config.num_key_value_heads * head
-        attention.v_proj.weight.copy_(value[:rows])
-        attention.k_proj.weight.copy_(key[:rows])
-        owners = [index // group for index in range(config.num_attention_heads)]
-        shared = [slice(owner * head, (owner + 1) * head) for owner in owners]
-        attention.q_proj.weight.copy_(torch.cat([key[part] for part in shared]))
-        attention.o_proj.weight.copy_(torch.cat([value[part].T for part in shared], dim=1) / group)
-        for weight in (attention.q_proj.weight, attention.o_proj.weight):
-            weight.add_(torch.randn_like(weight), alpha=0.02)
+        value, content = (torch.linalg.qr(torch.randn(width, width))[0] for _ in range(2))
+        query, key, value, output = {
+            0: (None, None, read, written),
+            1: (read, written.T, value, value.T),
+        }.get(depth, (content, content, value, value.T))
+        for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj):
+            projection.bias.zero_()
+        if query is None:
+            _look_back(attention, config)
+        else:
+            attention.q_proj.weight.copy_(query * slow)
+            attention.k_proj.weight.copy_(key * slow)
+        attention.v_proj.weight.copy_(value)
+        attention.o_proj.weight.copy_(output * _COPY_SCALE)
+        for projection in (attention.q_proj, attention.k_proj, attention.o_proj):
+            projection.weight.add_(torch.randn_like(projection.weight), alpha=0.02)
     lm.model.embed_tokens.weight.normal_(0.0, 0.1)
+
+
+def _frequencies(config: LlamaConfig) -> Tensor:
+    """Radians a position by which each pair of a head's dimensions rotates, fastest first: (head size / 2,)."""
+    half = config.hidden_size // config.num_attention_heads // 2
+    return config.rope_parameters["rope_theta"] ** (-torch.arange(half) / half)
+
+
+def _look_back(attention: nn.Module, config: LlamaConfig) -> None:
+    """Make head h attend to the token h + 1 places back, by position alone.
+
+    A rotary score of two constant vectors depends on their distance only; turning the query's by h + 1 steps puts the
+    peak there. The two fastest rotations are enough to single out one place among the nearest ten.
+    """
+    size = config.hidden_size // config.num_attention_heads
+    half = size // 2
+    frequencies = _frequencies(config)
+    strength = torch.zeros(half)
+    strength[:2] = torch.tensor([_LOOK_BACK_SHARPNESS, 0.7 * _LOOK_BACK_SHARPNESS]).sqrt() * size**0.25
+    attention.q_proj.weight.zero_()
+    attention.k_proj.weight.zero_()
+    for head in range(config.num_attention_heads):
+        angle = -frequencies * (head + 1)
+        rows = slice(head * size, (head + 1) * size)
+        attention.k_proj.bias[rows] = torch.cat([strength, torch.zeros(half)])
+        attention.q_proj.bias[rows] = torch.cat([strength * torch.cos(angle), strength * torch.sin(angle)])
 
 
 @torch.no_grad()

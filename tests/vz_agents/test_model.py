@@ -43,6 +43,12 @@ def test_saving_over_a_folder_replaces_what_is_in_it(saved, make_model):
     )
 
 
+def test_saving_and_loading_print_nothing(make_model, tmp_path, capfd):
+    make_model().save(tmp_path)
+    LanguageModel.load(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_is_pickled(saved):
     _, folder = saved
     assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors", ".jinja"}
