@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vz_agents.tokenizer import PAD_TOKEN, TURN_END, TURN_START, train_tokenizer
+from vz_agents.tokenizer import PAD_TOKEN, TURN_END, TURN_START, PieceEncoder, train_tokenizer
 from vz_env.actions import format_answer, format_zoom
 
 
@@ -73,3 +73,10 @@ def test_a_saved_tokenizer_is_the_same(tokenizer, tmp_path):
     assert loaded(text).input_ids == tokenizer(text).input_ids
     assert loaded.chat_template == tokenizer.chat_template
     assert loaded.decode(loaded(text).input_ids) == text
+
+
+@given(text=st.text(max_size=40) | st.text(' \n0123456789abs%:<>/,.{}[]|_"', max_size=40))
+def test_the_piece_encoder_is_the_tokenizer(tokenizer, text):
+    encode = PieceEncoder(tokenizer)
+    expected = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+    assert encode(text) == encode(text) == expected
