@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vz_agents import ppo as module
+from vz_agents.batching import Example
+from vz_agents.checkpoint import Checkpoints
+from vz_agents.ppo import PPO, PPOConfig, TrainingDiverged
+from vz_agents.sft import SFTConfig, train_sft
+from vz_env.errors import ConfigError
+
+IDS = tuple(f"q{number}" for number in range(4))
+FAST = PPOConfig(prompts=4, samples=2, epochs=1, minibatches=1, critic_warmup=0, max_new_tokens=8, seed=5)
+
+
+@pytest.fixture
+def trainer(make_model, scripted_env):
+    """A maker of trainers over the scripted environment, from one random model."""
+
+    def make(config=FAST, *, ids=IDS, model=None, **changes):
+        config = replace(config, **changes)
+        model = model or make_model(end_bias=3.0)
+        envs = [scripted_env(*ids) for _ in range(config.prompts * config.samples)]
+        return PPO(model, copy.deepcopy(model), envs, ids, config)
+
+    return make
+
+
+def weights(model):
+    return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def changed(before, model, part):
+    return any(not torch.equal(w, before[name]) for name, w in model.state_dict().items() if name.startswith(part))
+
+
+def test_before_any_update_the_ratio_is_1(trainer):
+    rollouts, metrics = trainer().step()
+
+    assert len(rollouts) == 8
+    assert metrics["train/log_prob_gap"] < 1e-5
+    assert metrics["train/approx_kl"] < 1e-9
+    assert metrics["train/kl_to_reference"] < 1e-9
+    assert metrics["train/clip_fraction"] == 0.0
+    assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_after_an_update_it_is_not(trainer):
+    _, metrics = trainer(epochs=3, lr=3e-3).step()
+    assert metrics["train/approx_kl"] > 1e-6
+    assert metrics["train/kl_to_reference"] > 1e-6
+
+
+def test_dropout_would_not_part_sampler_and_trainer(trainer):
+    ppo = trainer()
+    ppo.model.lm.config.attention_dropout = 0.5
+    for layer in ppo.model.lm.model.layers:
+        layer.self_attn.attention_dropout = 0.5
+    for _ in range(2):
+        assert ppo.step()[1]["train/log_prob_gap"] < 1e-5
+
+
+def test_the_critics_warm_up_leaves_the_policy_alone(trainer):
+    ppo = trainer(critic_warmup=2, epochs=2)
+    before = weights(ppo.model)
+
+    ppo.step()
+    ppo.step()
+    assert not changed(before, ppo.model, "lm.")
+    assert changed(before, ppo.model, "value_head.")
+
+    ppo.step()
+    assert changed(before, ppo.model, "lm.")
+    assert all(torch.equal(w, before[name]) for name, w in ppo.reference.state_dict().items())  # frozen
+
+
+def test_tampered_log_probs_stop_the_run_before_an_update(trainer, monkeypatch):
+    ppo = trainer()
+    before = weights(ppo.model)
+    sample = module.sample_episodes
+
+    def tampered(*args, **given):
+        rollouts = sample(*args, **given)
+        for rollout in rollouts:
+            tokens = rollout.trajectory.tokens
+            tokens.log_probs = [p - 0.01 * mask for p, mask in zip(tokens.log_probs, tokens.mask, strict=True)]
+        return rollouts
+
+    monkeypatch.setattr(module, "sample_episodes", tampered)
+    with pytest.raises(TrainingDiverged, match=r"differ from the trainer's by 0\.01 on average, more than 0\.0001"):
+        ppo.step()
+    assert not changed(before, ppo.model, "")
+
+
+def test_log_probs_that_are_nan_stop_the_run(trainer, monkeypatch):
+    ppo = trainer()
+    log_probs = ppo._log_probs
+    monkeypatch.setattr(ppo, "_log_probs", lambda *given: (log_probs(*given)[0] * math.nan, None, None))
+    with pytest.raises(TrainingDiverged, match="by nan on average"):
+        ppo.step()
+
+
+def test_error_trajectories_are_counted_and_left_out(trainer, monkeypatch):
+    ppo = trainer(ids=("q0", "broken1", "q2", "broken3"))
+    seen = []
+    make_batch = ppo._batch
+    monkeypatch.setattr(ppo, "_batch", lambda rollouts: seen.extend(rollouts) or make_batch(rollouts))
+
+    rollouts, metrics = ppo.step()
+
+    assert len(rollouts) == 8
+    assert {rollout.trajectory.episode_id for rollout in seen} == {"q0", "q2"}
+    assert metrics["rollout/error_rate"] == 0.5
+    assert metrics["rollout/accuracy"] == 0.0
+
+
+def test_errors_alone_stop_the_run(trainer):
+    with pytest.raises(TrainingDiverged, match="every episode of the iteration ended in an error"):
+        trainer(ids=("broken1", "broken2")).step()
+
+
+def test_gradients_that_are_not_finite_are_skipped_and_then_stop_the_run(trainer, monkeypatch):
+    ppo = trainer(epochs=2)
+    before = weights(ppo.model)
+    surrogate = module.clipped_surrogate
+    monkeypatch.setattr(
+        module, "clipped_surrogate", lambda *a, **g: (surrogate(*a, **g)[0] * math.nan, surrogate(*a, **g)[1])
+    )
+
+    ppo.step()
+    assert not changed(before, ppo.model, "lm.")
+    assert ppo.skipped_steps == 2
+    with pytest.raises(TrainingDiverged, match="3 steps had gradients that are not finite"):
+        ppo.step()
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(trainer, make_model, tmp_path):
+    config = replace(FAST, critic_warmup=1, epochs=2, minibatches=2)
+    straight = trainer(config)
+    straight.step()
+    _, expected = straight.step()
+
+    first = trainer(config)
+    first.step()
+    checkpoints = Checkpoints(tmp_path)
+    optimizers = {"policy": first.policy_optimizer, "value": first.value_optimizer}
+    checkpoints.save(first.iteration, first.model, optimizers, {})
+    torch.rand(7)  # a new process draws from another place
+    resumed = trainer(config)
+    optimizers = {"policy": resumed.policy_optimizer, "value": resumed.value_optimizer}
+    resumed.iteration = checkpoints.restore(checkpoints.latest(), resumed.model, optimizers)["step"]
+    rollouts, metrics = resumed.step()
+
+    assert resumed.iteration == straight.iteration == 2
+    assert not changed(weights(straight.model), resumed.model, "")
+    assert all(metrics[name] == expected[name] for name in metrics if not name.startswith("time/"))
+    assert len(rollouts) == 8
+
+
+def test_a_resume_after_the_warm_up_keeps_both_optimisers(trainer, tmp_path):
+    straight, first = trainer(), trainer()
+    for ppo, steps in ((straight, 3), (first, 2)):
+        for _ in range(steps):
+            ppo.step()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(2, first.model, {"policy": first.policy_optimizer, "value": first.value_optimizer}, {})
+    resumed = trainer()
+    optimizers = {"policy": resumed.policy_optimizer, "value": resumed.value_optimizer}
+    resumed.iteration = checkpoints.restore(checkpoints.latest(), resumed.model, optimizers)["step"]
+    resumed.step()
+    assert not changed(weights(straight.model), resumed.model, "")
+
+
+def test_micro_batches_add_up_to_the_minibatch(trainer):
+    whole, parts = trainer(), trainer(micro_tokens=1)
+    _, one = whole.step()
+    _, other = parts.step()
+    for name, weight in whole.model.state_dict().items():
+        torch.testing.assert_close(parts.model.state_dict()[name], weight, atol=2e-5, rtol=0)
+    assert one["train/value_loss"] == pytest.approx(other["train/value_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.5])
+def test_the_guard_knows_of_the_temperature(trainer, temperature):
+    assert trainer(temperature=temperature).step()[1]["train/log_prob_gap"] < 1e-5
+
+
+def test_no_reference_is_needed_without_a_kl_term(trainer):
+    ppo = trainer(kl_coef=0.0)
+    ppo.reference = None
+    assert ppo.step()[1]["train/log_prob_gap"] < 1e-5
+
+
+def test_each_turns_reward_lies_on_its_last_sampled_token(trainer):
+    ppo = trainer(prompts=1, samples=1)
+    (rollout,), _ = ppo.step()
+    for number, turn in enumerate(rollout.trajectory.turns):
+        turn.reward = number + 1.0
+    tokens = rollout.trajectory.tokens
+
+    rewards = module._token_rewards(rollout)
+
+    assert len(rollout.trajectory.turns) == 3
+    assert sum(rewards) == 6.0
+    for turn in range(3):
+        last = max(at for at, number in enumerate(tokens.turn) if number == turn)
+        assert rewards[last] == turn + 1.0
+
+
+def test_too_few_environments_or_no_episodes_are_refused(make_model, scripted_env):
+    model = make_model()
+    with pytest.raises(ConfigError, match="PPO wants 8 environments and some episodes, got 1, 4"):
+        PPO(model, copy.deepcopy(model), [scripted_env(*IDS)], IDS, FAST)
+    with pytest.raises(ConfigError, match="got 8, 0"):
+        PPO(model, copy.deepcopy(model), [scripted_env(*IDS) for _ in range(8)], (), FAST)
+
+
+def test_iterations_and_seeds_draw_different_episodes(trainer):
+    def drawn(ppo):
+        return [(r.trajectory.episode_id, r.trajectory.seed) for r in ppo.step()[0]]
+
+    ppo = trainer(prompts=2)
+    first, second = drawn(ppo), drawn(ppo)
+    assert first != second
+    assert first == drawn(trainer(prompts=2))
+    assert first != drawn(trainer(prompts=2, seed=6))
+
+
+def test_the_reward_rises_where_one_letter_is_always_right(trainer, make_model, scripted_env):
+    # Cold start: the four letters equally often, so a quarter of the answers are right. "B" alone is ever paid.
+    model = make_model(seed=1)
+    prompt = model.chat.first(scripted_env("q0").reset(options={"episode_id": "q0"})[0]["text"])
+    examples = []
+    for letter in "ABCD":
+        reply = model.chat.reply_ids(f"<answer>{letter}</answer>")
+        examples.append(Example(prompt + reply, [0] * len(prompt) + [1] * len(reply)))
+    train_sft(model, examples, SFTConfig(epochs=80, lr=1e-2))
+    ppo = trainer(
+        model=model, ids=("q0", "q1"), prompts=2, samples=16, epochs=2, minibatches=2, lr=2e-3, max_new_tokens=6
+    )
+
+    rewards = [ppo.step()[1]["rollout/ep_rew_mean"] for _ in range(12)]
+
+    assert rewards[0] < 0.6
+    assert sum(rewards[-3:]) / 3 > 0.9
