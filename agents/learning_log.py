@@ -77,7 +77,8 @@ def read_curve(out: Path) -> list[dict[str, Any]]:
 
 def transcript(trajectory: Trajectory) -> str:
     """A trajectory as Markdown: every turn's message and action verbatim, indented as code, and the outcome."""
-    parts = [f"**{trajectory.episode_id}** {trajectory.status}, score {trajectory.score}, reward {trajectory.reward:.2f}"]
+    outcome = f"{trajectory.status}, score {trajectory.score}, reward {trajectory.reward:.2f}"
+    parts = [f"**{trajectory.episode_id}** {outcome}"]
     for number, turn in enumerate(trajectory.turns, 1):
         parts.append(f"turn {number}, shown:\n\n" + _as_code(turn.observation))
         parts.append("the policy wrote:\n\n" + _as_code(turn.action))
