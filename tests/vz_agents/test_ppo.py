@@ -239,12 +239,12 @@ def test_the_reward_rises_where_one_letter_is_always_right(trainer, make_model, 
     for letter in "ABCD":
         reply = model.chat.reply_ids(f"<answer>{letter}</answer>")
         examples.append(Example(prompt + reply, [0] * len(prompt) + [1] * len(reply)))
-    train_sft(model, examples, SFTConfig(epochs=80, lr=1e-2))
+    train_sft(model, examples, SFTConfig(epochs=150, lr=3e-3))
     ppo = trainer(
         model=model, ids=("q0", "q1"), prompts=2, samples=16, epochs=2, minibatches=2, lr=2e-3, max_new_tokens=6
     )
 
-    rewards = [ppo.step()[1]["rollout/ep_rew_mean"] for _ in range(12)]
+    rewards = [ppo.step()[1]["rollout/ep_rew_mean"] for _ in range(20)]
 
-    assert rewards[0] < 0.6
-    assert sum(rewards[-3:]) / 3 > 0.9
+    assert rewards[0] < 0.6, rewards
+    assert sum(rewards[-3:]) / 3 > 0.9, rewards
