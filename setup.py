@@ -31,7 +31,7 @@ setup(
     python_requires=">=3.11",
     packages=PACKAGES,
     package_dir={"vz_agents": "agents", "vz_benchmarks": "benchmarks"},
-    package_data={name: ["py.typed", "assets/*", "templates/*"] for name in FOLDERS},
+    package_data={name: ["py.typed", "assets/*/*", "templates/*"] for name in FOLDERS},
     install_requires=["numpy>=1.26", "gymnasium>=1.1", "av>=14.0", "pillow>=10.3", "pydantic>=2.9", "pysubs2>=1.7"],
     extras_require={**EXTRAS, "all": ALL, "dev": [*ALL, *DEV]},
     entry_points={"console_scripts": ["vz=vz_benchmarks.cli:main"]},

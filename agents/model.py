@@ -225,8 +225,8 @@ def _initialise_for_copying(lm: LlamaForCausalLM) -> None:
         value, content = (torch.linalg.qr(torch.randn(width, width))[0] for _ in range(2))
         query, key, value, output = {
             0: (None, None, read, written),
-            1: (read, written.T, value, value.T),
-        }.get(depth, (content, content, value, value.T))
+            1: (_halves(read, content), _halves(written.T, content), value, value.T),
+        }.get(depth, (content, content, written.T, read.T))
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj):
             projection.bias.zero_()
         if query is None:
@@ -239,6 +239,12 @@ def _initialise_for_copying(lm: LlamaForCausalLM) -> None:
         for projection in (attention.q_proj, attention.k_proj, attention.o_proj):
             projection.weight.add_(torch.randn_like(projection.weight), alpha=0.02)
     lm.model.embed_tokens.weight.normal_(0.0, 0.1)
+
+
+def _halves(upper: Tensor, lower: Tensor) -> Tensor:
+    """The first half of one matrix's rows above the second half of another's: some heads do this, some that."""
+    middle = len(upper) // 2
+    return torch.cat([upper[:middle], lower[middle:]])
 
 
 def _frequencies(config: LlamaConfig) -> Tensor:

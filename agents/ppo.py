@@ -229,7 +229,6 @@ class PPO:
     def _update(self, batch: _Batch, random: Random) -> dict[str, float]:
         """A few epochs over the iteration's episodes."""
         config = self.config
-        is_warming_up = self.iteration < config.critic_warmup
         self.model.eval()  # gradients flow all the same; dropout would make these log-probabilities others than sampled
         sums: dict[str, float] = {}
         norms = []
@@ -245,7 +244,7 @@ class PPO:
                     loss.backward()
                     for name, value in terms.items():
                         sums[name] = sums.get(name, 0.0) + value
-                norms.append(self._optimize(is_warming_up))
+                norms.append(self._optimize())
         tokens = float(batch.mask.sum()) * config.epochs
         metrics = {f"train/{name}": value / tokens for name, value in sums.items()}
         sampled = batch.mask.bool()
@@ -265,7 +264,8 @@ class PPO:
         config = self.config
         sampled = rows.mask.bool()
         old_log_probs, advantages = rows.log_probs[sampled], rows.advantages[sampled]
-        log_probs, logits, hidden = self._log_probs(self.model, rows)
+        with torch.set_grad_enabled(not self._is_warming_up):  # the critic alone needs no gradient below its head
+            log_probs, logits, hidden = self._log_probs(self.model, rows)
         surrogate, clipped = clipped_surrogate(
             log_probs, old_log_probs, advantages, clip_low=config.clip_low, clip_high=config.clip_high
         )
@@ -286,11 +286,15 @@ class PPO:
             }
         return loss, {name: float(term) for name, term in terms.items()}
 
-    def _optimize(self, is_warming_up: bool) -> float:
+    @property
+    def _is_warming_up(self) -> bool:
+        """Whether this iteration trains the critic alone."""
+        return self.iteration < self.config.critic_warmup
+
+    def _optimize(self) -> float:
         """One optimiser step of the critic and, after its warm-up, of the policy."""
         self.value_optimizer.step()
-        if is_warming_up:
-            self.model.lm.zero_grad(set_to_none=True)
+        if self._is_warming_up:
             return 0.0
         norm = self.policy_optimizer.step()
         if not norm < float("inf"):

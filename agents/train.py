@@ -11,7 +11,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,8 @@ from .language_policy import LanguagePolicy
 from .learning_log import LearningLog
 from .model import LanguageModel
 from .needle_expert import NeedleExpert
-from .policy import Policy, load_policy as import_policy
+from .policy import Policy
+from .policy import load_policy as import_policy
 from .ppo import PPO, PPOConfig
 from .rollout import episode_seed
 from .sampler import SamplerConfig, sample_episodes
@@ -57,10 +58,12 @@ class TrainConfig:
     """Make the tiny model's cold-start base anew instead of taking the shipped one."""
     teacher: str = ""
     """Who plays the exemplars, as package.module:Name; empty: the scripted expert of the needle dataset."""
+    exemplar_episodes: int = 0
+    """Episodes that the teacher plays, the first of the split; 0: all. PPO plays all of them in any case."""
     describe: str = "palette"
     """What describes a frame in words: none, palette or captions."""
     seed: int = 0
-    """Of everything."""
+    """Added to the seed of every stage: runs with different seeds differ in all of them."""
     eval_every: int = 5
     """PPO iterations between evaluations on the validation split."""
     eval_episodes: int = 32
@@ -73,6 +76,11 @@ class TrainConfig:
     """The cold start."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """The second stage."""
+
+    def seeded(self) -> TrainConfig:
+        """This configuration with `seed` added to its stages'; the curriculum keeps its own, as the base is shared."""
+        sft, ppo = replace(self.sft, seed=self.sft.seed + self.seed), replace(self.ppo, seed=self.ppo.seed + self.seed)
+        return replace(self, sft=sft, ppo=ppo)
 
     @property
     def env_options(self) -> dict[str, Any]:
@@ -159,7 +167,8 @@ def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage =
     folder = out / SFT_FOLDER
     if not folder.is_dir():
         teacher: Policy = import_policy(config.teacher) if config.teacher else NeedleExpert()
-        model = _fit(train, out / "exemplars.jsonl", config, teacher, begin_model(train, out, config, stage=stage), stage)
+        model = begin_model(train, out, config, stage=stage)
+        model = _fit(train, out / "exemplars.jsonl", config, teacher=teacher, model=model, stage=stage)
         save_policy(folder, model, name="SFT", **_system(config))
     return load_policy(folder).model
 
@@ -181,7 +190,8 @@ def train_uniform(
     if not folder.is_dir():
         model = begin_model(train, base_out, config, stage=stage)
         budget = LanguagePolicy(model, overview_frames=frames).budget_for(config.budget)
-        model = _fit(train, out / "exemplars.jsonl", config, AnswerTeacher(train), model, stage, budget=budget)
+        teacher = AnswerTeacher(train)
+        model = _fit(train, out / "exemplars.jsonl", config, teacher=teacher, model=model, stage=stage, budget=budget)
         save_policy(folder, model, name=f"UniformSampling-{frames} (SFT)", overview_frames=frames, **_system(config))
     return load_policy(folder)
 
@@ -194,17 +204,17 @@ def _fit(
     train: Dataset,
     path: Path,
     config: TrainConfig,
+    *,
     teacher: Policy,
     model: LanguageModel,
     stage: Stage,
-    *,
     budget: Budget | None = None,
 ) -> LanguageModel:
     """Collect a teacher's exemplars, once, and train on them."""
     if not path.is_file():
         with stage("Exemplars of the scripted teacher") as progress:
             collected = collect_exemplars(
-                train,
+                train.subset(limit=config.exemplar_episodes) if config.exemplar_episodes else train,
                 teacher,
                 env_options=config.env_options,
                 budget=budget or config.budget,
@@ -214,7 +224,7 @@ def _fit(
         write_exemplars(path, collected)
     examples = [example_of(trajectory, model.chat) for trajectory in read_exemplars(path)]
     with stage("Cold start (SFT)") as progress:
-        train_sft(model, examples, config.sft, on_progress=lambda made: progress(made.step, made.steps))
+        train_sft(model, examples, config.seeded().sft, on_progress=lambda made: progress(made.step, made.steps))
     return model
 
 
@@ -235,7 +245,7 @@ def _reinforce(
 
     total = config.ppo.iterations
     envs = [make_env() for _ in range(config.ppo.prompts * config.ppo.samples)]
-    ppo = PPO(model, copy.deepcopy(model), envs, train.ids, config.ppo)
+    ppo = PPO(model, copy.deepcopy(model), envs, train.ids, config.seeded().ppo)
     checkpoints = Checkpoints(out / "checkpoints")
     optimizers = {"policy": ppo.policy_optimizer, "value": ppo.value_optimizer}
     if (newest := checkpoints.latest()) is not None:

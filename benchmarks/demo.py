@@ -48,37 +48,27 @@ class DemoArgs:
     """Folder of everything the demo makes but the videos, which go to the cache folder."""
     haystack: Path | None = None
     """A film of your own to hide the needles in; generated scenes without it."""
-    seed: int = 0
-    """Of the training; the videos have a seed of their own."""
     videos_train: int = 96
     """Videos to learn from."""
     videos_test: int = 24
     """Videos to be tested on; five to nine minutes each."""
-    config: Annotated[TrainConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=TrainConfig)
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """How to train."""
 
 
 def run_demo(args: DemoArgs) -> int:
     """Run the demo; returns its exit code."""
-    from dataclasses import replace
-
-    config = replace(
-        args.config,
-        seed=args.seed,
-        sft=replace(args.config.sft, seed=args.seed),
-        ppo=replace(args.config.ppo, seed=args.seed),
-    )
     train, validation, test = _open_splits(args)
     with StopRequest() as stop:
-        policy = train_policy(train, validation, args.out, config, stage=stage, should_stop=stop.is_set)
+        policy = train_policy(train, validation, args.out, args.config, stage=stage, should_stop=stop.is_set)
         if policy is None:
             show("stopped; the same command continues")
             return stop.exit_code(0)
-        results = _evaluate_all(args, config, policy, train, test, stop.is_set)
+        results = _evaluate_all(args, policy, train, test, stop.is_set)
     if stop.is_set():
         show("stopped; the same command continues")
         return stop.exit_code(0)
-    _report(args, config, results, test)
+    _report(args, results, test)
     return 0
 
 
@@ -92,14 +82,10 @@ def _open_splits(args: DemoArgs) -> list[Dataset]:
 
 
 def _evaluate_all(
-    args: DemoArgs,
-    config: TrainConfig,
-    ppo: Policy,
-    train: Dataset,
-    test: Dataset,
-    should_stop: Callable[[], bool],
+    args: DemoArgs, ppo: Policy, train: Dataset, test: Dataset, should_stop: Callable[[], bool]
 ) -> list[EvalResult]:
     """The zooming policy first: its frames an episode are what the uniform arm gets."""
+    config = args.config
 
     def play(policy: Policy) -> EvalResult:
         with stage(f"Test: {policy.name}") as progress:  # type: ignore[attr-defined]
@@ -124,17 +110,17 @@ def _evaluate_all(
     return [trained, started, *others]
 
 
-def _report(args: DemoArgs, config: TrainConfig, results: Sequence[EvalResult], test: Dataset) -> None:
+def _report(args: DemoArgs, results: Sequence[EvalResult], test: Dataset) -> None:
     """The table on the terminal, what was claimed and whether it holds, and report.html."""
     trained, started, uniform = results[:3]
     blind = next(result for result in results if result.policy == "Blind")
     chance = binomial_interval(round(CHANCE * blind.graded), blind.graded, CHANCE)
     findings = [
-        f"PPO against uniform sampling at {uniform.frames_per_episode:.0f} frames: {_points(compare(trained, uniform))}.",
+        f"PPO against uniform sampling, {uniform.frames_per_episode:.0f} frames: {_points(compare(trained, uniform))}.",
         f"PPO against its own SFT start: {_points(compare(trained, started))}.",
         f"Blind guessing: {blind.accuracy.mean:.1%}; its 99% interval around chance is "
         f"{chance.low:.1%} to {chance.high:.1%}.",
-        f"Weights the training began from: {_origin(args, config)}.",
+        f"Weights the training began from: {_origin(args.config)}.",
     ]
     show_table(comparison_table(results))
     show_table(group_table(results, "task"))
@@ -160,7 +146,7 @@ def _points(difference: Any) -> str:
     return f"{100 * difference.mean:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
 
 
-def _origin(args: DemoArgs, config: TrainConfig) -> str:
+def _origin(config: TrainConfig) -> str:
     """Which weights the run began from."""
     if config.model:
         return config.model

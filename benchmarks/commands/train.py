@@ -31,7 +31,7 @@ class TrainArgs:
     """Split that is evaluated now and then; empty: none."""
     out: Path = Path("runs/train")
     """The run folder."""
-    config: Annotated[TrainConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=TrainConfig)
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """How to train."""
 
 
