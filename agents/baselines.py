@@ -42,7 +42,8 @@ Answerer = Callable[[Observation], str]
 """From everything observed so far to the text of an answer, without the tags."""
 
 UNKNOWN: Final = "unknown"
-_FRAME_LINE: Final = re.compile(r"^\d+(?:\.\d+)?s: (?P<description>.+)$", re.MULTILINE)
+# The `new` of a palette line marks a change and is no word that was seen; a caption's own `new` stays.
+_FRAME_LINE: Final = re.compile(r"^\d+(?:\.\d+)?s: (?:new (?=\w+ \d+%))?(?P<description>.+)$", re.MULTILINE)
 
 
 def _generator(seed: int, episode: Episode, turn: int = 0) -> np.random.Generator:

@@ -62,6 +62,7 @@ def test_a_guess_without_options_says_unknown():
         ("0s: teal 88%\n10s: teal 60%, gold 30%", "C"),
         ("0s: red 88%\n10s: red 90%\n20s: red 60%, blue 30%", "B"),
         ("0s: teal 60%, PINK 30%", "D"),
+        ("0s: new teal 88%\n10s: teal 60%\n20s: new gold 60%", "C"),
     ],
 )
 def test_spot_answer_takes_the_rarest_option_that_was_seen(lines, letter):
@@ -76,6 +77,13 @@ def test_spot_answer_reads_earlier_turns_too():
 def test_spot_answer_does_not_count_what_the_question_names():
     observation = observe("0s: teal 88%", options=("teal", "blue", "gold", "pink"))
     assert spot_answer(observation) == guess_answer(observation)
+
+
+def test_spot_answer_takes_the_mark_of_a_change_for_no_word_but_a_captions_own():
+    options = {"options": ("new", "old", "gold", "pink")}
+    marked = observe("0s: new teal 88%\n10s: teal 60%, gray 9%\n20s: new lime 60%", **options)
+    assert spot_answer(marked) == guess_answer(marked)
+    assert spot_answer(observe("0s: hello\n1s: new cars are 9% of all", **options)) == "A"
 
 
 def test_spot_answer_guesses_when_nothing_tells():

@@ -9,6 +9,7 @@ import pytest
 from vz_agents.curriculum import CurriculumConfig, look_up_document, train_curriculum
 from vz_agents.model import LanguageModel, TinyConfig
 from vz_agents.needle_expert import read_frame_lines
+from vz_env.video.describe import mark_changes
 from vz_env.video.palette import NEUTRALS, PALETTE
 
 
@@ -33,7 +34,7 @@ def look_up(asked, lines, colors, end):
     times = list(lines)
     following = dict(zip(times, [*times[1:], end], strict=True))
     kind, of = re.fullmatch(r"(?: (\w+) )?(\w+),?", asked).groups()
-    if kind == "first":
+    if kind == "new":
         first = next(time for time in times if colors[time] == of)
         return f"{first},{following[first]}"
     now = int(of)
@@ -49,12 +50,12 @@ def test_every_answer_on_an_overview_follows_from_its_text():
         text = document[0][0]
         end = int(re.search(r"^Video: (\d+)s$", text, re.MULTILINE)[1])
         lines = {int(time): rest for time, rest in re.findall(r"^(\d+)(s: .+)$", text, re.MULTILINE)}
-        colors = {time: re.match(r"s: (\w+) \d+%", rest)[1] for time, rest in lines.items()}
+        colors = {time: re.match(r"s: (?:new )?(\w+) \d+%", rest)[1] for time, rest in lines.items()}
         asked = [text.rpartition("?")[2], *(question.removeprefix("\n") for question, _ in pairs(document)[1:])]
         for question, (_, answer) in zip(asked, pairs(document), strict=True):
             assert answer == look_up(question, lines, colors, end), question
             seen.add((re.match(r"(?: (\w+) )?", question)[1], question.endswith(",")))
-    kinds = ("at", "next", "first", "after")
+    kinds = ("at", "next", "new", "after")
     assert seen == {(kind, comma) for kind in kinds for comma in (True, False)} | {(None, False)}
 
 
@@ -64,7 +65,7 @@ def test_every_answer_on_a_close_look_follows_from_its_text():
         if is_overview(document):
             continue
         for asked, answer in pairs(document):
-            assert asked.endswith("? beside")
+            assert asked.endswith("? saw")
             beside = []
             for line in read_frame_lines(asked):
                 other = [color for color in line.colors[1:] if color not in NEUTRALS]
@@ -88,6 +89,13 @@ def test_lists_look_as_the_environment_writes_them():
             overview = [line.time_seconds for line in read_frame_lines(document[0][0])]
             steps = {later - earlier for earlier, later in pairwise(overview)}
             assert len(steps) <= 1
+
+
+def test_lists_are_marked_as_the_environment_marks_them():
+    for document in documents():
+        for text in [document[0][0]] if is_overview(document) else [text for text, _ in document[::2]]:
+            words = re.findall(r"^[\d.]+s: (.+)$", text, re.MULTILINE)
+            assert mark_changes([line.removeprefix("new ") for line in words]) == words
 
 
 def test_documents_come_from_their_generator_alone():

@@ -13,6 +13,7 @@ from vz_env.datasets.needle import NeedleConfig, load_needle
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import Episode, Segment
 from vz_env.prompts import frame_lines, overview_message, zoom_message
+from vz_env.video.describe import mark_changes
 
 BUDGETS = [
     {},
@@ -108,10 +109,11 @@ def observe(question, colors, looks=(), *, frames_per_zoom=16, zooms=4):
     """An observation of slots of 10 s with the given colours, after the given zooms, each a list of frame colours."""
     times = [10.0 * slot for slot in range(len(colors))]
     left = {"zooms_left": zooms, "frames_per_zoom": frames_per_zoom}
-    words = {"timestamps_seconds": times, "descriptions": [f"{color} 88%" for color in colors]}
+    words = {"timestamps_seconds": times, "descriptions": mark_changes([f"{color} 88%" for color in colors])}
     texts = [overview_message(question=question, options=(), duration_seconds=10.0 * len(colors), **words, **left)]
     for look in looks:
-        seen = {"timestamps_seconds": range(len(look)), "descriptions": [f"{shown} 40%" for shown in look]}
+        shown = mark_changes([f"{words} 40%" for words in look])
+        seen = {"timestamps_seconds": range(len(look)), "descriptions": shown}
         texts.append(zoom_message(segment=Segment(0, 10), **seen, **left))
     return Observation(
         text=texts[-1],
@@ -131,28 +133,28 @@ APPEARS = "In the teal scene a card appears. Which colour is it?"
 @pytest.mark.parametrize(
     ("question", "looks", "expected"),
     [
-        (APPEARS, [["teal 88%, red"]], "<think>red</think><answer>red</answer>"),
-        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>blue</think><answer>blue</answer>"),
-        (APPEARS, [["teal"], ["teal"]], "<think>none</think><answer>unknown</answer>"),
+        (APPEARS, [["teal 88%, red"]], "<think>saw red</think><answer>red</answer>"),
+        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>saw blue</think><answer>blue</answer>"),
+        (APPEARS, [["teal"], ["teal"]], "<think>saw none</think><answer>unknown</answer>"),
         (
             "In the teal scene two cards appear. Which comes first?",
             [["teal", "teal 50%, pink"]],
-            "<think>pink</think><answer>pink</answer>",
+            "<think>saw pink</think><answer>pink</answer>",
         ),
         (
             "How many times does the red card appear in the teal scene?",
             [["teal 50%, red", "teal"], ["teal 50%, red", "teal", "teal 50%, red"]],
-            "<think>3</think><answer>3</answer>",
+            "<think>saw 3</think><answer>3</answer>",
         ),
         (
             "In the teal scene a card changes colour. From what into what?",
             [["teal 50%, red", "teal 50%, red", "teal 50%, blue"]],
-            "<think>red blue</think><answer>red to blue</answer>",
+            "<think>saw red blue</think><answer>red to blue</answer>",
         ),
         (
             "In the teal scene, which card is shown right after the red one?",
             [["teal 50%, red", "teal", "teal 50%, blue"]],
-            "<think>red blue</think><answer>blue</answer>",
+            "<think>saw red blue</think><answer>blue</answer>",
         ),
         ("Which scene comes right after the teal scene?", [], "<think></think><answer>lime</answer>"),
         ("Which scene is the last one?", [], "<think></think><answer>lime</answer>"),
@@ -167,6 +169,7 @@ def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
 )
 def test_it_zooms_slot_by_slot_until_a_card_was_seen(looks, segment):
     (action,) = NeedleExpert().act([observe(APPEARS, SCENES, looks)])
+    assert action.startswith(f"<think>{'saw none' if looks else 'first new teal'}</think>")
     zoom = parse_action(action)
     assert isinstance(zoom, Zoom)
     assert zoom.segment == segment
@@ -187,7 +190,7 @@ def test_a_context_that_speaks_of_frames_is_not_the_cap():
 
 def test_frame_lines_are_read_as_the_environment_writes_them():
     text = "\n".join(
-        ["Zoom 130s to 140s", *frame_lines((130, 130.625), ("teal 87%", "teal 60%, red 30%")), "Left: no zooms"]
+        ["Zoom 130s to 140s", *frame_lines((130, 130.625), ("new teal 87%", "teal 60%, red 30%")), "Left: no zooms"]
     )
     assert read_frame_lines(text) == [FrameLine(130.0, ("teal",)), FrameLine(130.62, ("teal", "red"))]
     assert read_frame_lines("0s\n10s\nLeft") == []

@@ -42,7 +42,7 @@ def test_reset_shows_the_question_and_the_overview(env):
     assert observation["text"] == (
         "Question: In the purple scene a card appears. Which colour is it?\n"
         "A. blue\nB. red\nC. pink\nD. cyan\nVideo: 20s\n"
-        "0s: teal 100%\n5s: gold 100%\n10s: purple 100%\n15s: lime 100%\n"
+        "0s: new teal 100%\n5s: new gold 100%\n10s: new purple 100%\n15s: new lime 100%\n"
         "Left: 5 zooms, 16 frames each"
     )
     assert observation["frames"].shape == (4, 64, 96, 3)
@@ -64,7 +64,7 @@ def test_zoom_shows_frames_between_the_overview(env):
     observation, reward, terminated, truncated, info = env.step(format_zoom((12, 13), 4))
 
     assert observation["text"] == (
-        "Zoom 12s to 13s\n12s: purple 100%\n12.25s: purple 100%\n"
+        "Zoom 12s to 13s\n12s: new purple 100%\n12.25s: purple 100%\n"
         "12.5s: purple 75%, red 25%\n12.75s: purple 75%, red 25%\n"
         "Left: 4 zooms, 16 frames each"
     )

@@ -15,6 +15,7 @@ from vz_env.actions import format_zoom
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import SubtitleFile
 from vz_env.observer import Observer, RecentCache, forget_words
+from vz_env.video.describe import describe_palette
 
 pytestmark = pytest.mark.usefixtures("fresh_words")
 
@@ -65,7 +66,27 @@ def test_partly_known_words_decode_only_the_rest(tiny_episode, opened, monkeypat
     look = observer.look(tiny_episode, np.array([1.0, 6.0, 11.0, 1.0]))
 
     assert asked == [[11.0]]
-    assert look.descriptions == ("teal 100%", "gold 100%", "purple 100%", "teal 100%")
+    assert look.descriptions == ("new teal 100%", "new gold 100%", "new purple 100%", "new teal 100%")
+
+
+def test_palette_marks_changes_within_a_look_whether_its_words_were_known_or_not(tiny_episode):
+    times, expected = np.array([6.0, 1.0, 2.0, 6.0]), ("new gold 100%", "new teal 100%", "teal 100%", "new gold 100%")
+    for with_frames in (True, False):
+        observer = make_observer(with_frames=with_frames)
+        assert observer.look(tiny_episode, times).descriptions == expected
+        assert observer.look(tiny_episode, times[2:]).descriptions == ("new teal 100%", "new gold 100%")
+
+
+def test_marks_do_not_begin_again_with_every_piece_of_a_long_look(tiny_episode):
+    look = make_observer().look(tiny_episode, np.linspace(0, 4.9, 300))
+
+    assert look.descriptions == ("new teal 100%", *["teal 100%"] * 299)
+
+
+def test_a_describer_of_ones_own_is_not_marked(tiny_episode):
+    look = make_observer(describe=describe_palette).look(tiny_episode, np.array([1.0, 6.0]))
+
+    assert look.descriptions == ("teal 100%", "gold 100%")
 
 
 @pytest.mark.parametrize("describe", ["none", "captions"])

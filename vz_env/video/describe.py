@@ -2,13 +2,13 @@
 
 A describer is any callable `(frame, timestamp_seconds, episode) -> str`. Three come with the package: `none` says
 nothing, `palette` names the colours that fill the picture (computed from the decoded pixels, never from a file's
-metadata), and `captions` quotes the subtitle line that is on.
+metadata) and marks where the largest one changes, and `captions` quotes the subtitle line that is on.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,15 @@ from ..errors import ConfigError
 from ..subtitles import SubtitleTrack, load_subtitles
 from .palette import PALETTE, name_pixels
 
-__all__ = ["DESCRIBERS", "Describer", "describe_captions", "describe_none", "describe_palette", "make_describer"]
+__all__ = [
+    "DESCRIBERS",
+    "Describer",
+    "describe_captions",
+    "describe_none",
+    "describe_palette",
+    "make_describer",
+    "mark_changes",
+]
 
 Describer = Callable[[NDArray[np.uint8], float, Episode], str]
 """(uint8 RGB of shape (h, w, 3), its time in seconds, the episode) -> one line of text, possibly empty."""
@@ -51,6 +59,18 @@ def describe_palette(frame: NDArray[np.uint8], timestamp_seconds: float, episode
     shares = np.bincount(name_pixels(frame).ravel(), minlength=len(_NAMES)) / (frame.shape[0] * frame.shape[1])
     largest = np.argsort(-shares, kind="stable")[:MOST_COLOURS]
     return ", ".join(f"{_NAMES[i]} {round(100 * float(shares[i]))}%" for i in largest if shares[i] >= LEAST_SHARE)
+
+
+def mark_changes(descriptions: Sequence[str]) -> list[str]:
+    """Put `new` before each palette description whose largest colour is not that of the line before, and the first.
+
+    A reader of thirty lines sees where scenes begin, as a viewer of thirty pictures does: `new teal 62%, red 31%`.
+    """
+    largest = [words.rsplit(" ", 1)[0] for words in (line.split(",", 1)[0] for line in descriptions)]
+    return [
+        f"new {line}" if line and color != before else line
+        for line, color, before in zip(descriptions, largest, ["", *largest], strict=False)
+    ]
 
 
 def describe_captions(frame: NDArray[np.uint8], timestamp_seconds: float, episode: Episode) -> str:

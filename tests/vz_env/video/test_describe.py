@@ -10,7 +10,7 @@ import pytest
 from vz_env.episode import Episode, SubtitleFile
 from vz_env.errors import ConfigError, DatasetError
 from vz_env.video.access import create_video
-from vz_env.video.describe import describe_palette, make_describer
+from vz_env.video.describe import describe_palette, make_describer, mark_changes
 from vz_env.video.palette import PALETTE
 from vz_env.video.reader import VideoReader
 
@@ -39,6 +39,23 @@ def test_at_most_three(episode: Episode) -> None:
 def test_an_empty_frame_is_refused(episode: Episode) -> None:
     with pytest.raises(ConfigError, match="pixels"):
         describe_palette(np.zeros((0, 4, 3), np.uint8), 0.0, episode)
+
+
+@pytest.mark.parametrize(
+    ("lines", "marked"),
+    [
+        ([], []),
+        (["teal 88%"], ["new teal 88%"]),
+        (["teal 88%", "teal 60%, red 30%", "teal 9%"], ["new teal 88%", "teal 60%, red 30%", "teal 9%"]),
+        (["teal 88%", "red 60%, teal 30%", "teal 88%"], ["new teal 88%", "new red 60%, teal 30%", "new teal 88%"]),
+        (["teal 88%", "", "teal 88%", ""], ["new teal 88%", "", "new teal 88%", ""]),  # nothing is no colour
+        (["", "", "red 8%"], ["", "", "new red 8%"]),
+    ],
+)
+def test_new_marks_the_first_line_and_every_other_largest_colour(lines: list[str], marked: list[str]) -> None:
+    before = list(lines)
+    assert mark_changes(lines) == marked
+    assert lines == before
 
 
 def test_every_colour_is_named_after_coding_and_resizing(tmp_path: Path, episode: Episode) -> None:
