@@ -31,7 +31,7 @@ from vz_env.errors import ConfigError
 
 from .chat import ChatRenderer
 
-__all__ = ["LanguageModel", "TinyConfig", "ValueHead"]
+__all__ = ["LanguageModel", "TinyConfig", "ValueHead", "no_progress_bar"]
 
 _VALUE_FILE: Final = "value_head.safetensors"
 _LOOK_BACK_SHARPNESS: Final = 8.0
@@ -145,7 +145,7 @@ class LanguageModel(nn.Module):
             raise ConfigError(f"{wanted}, got: no such folder")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            with _no_progress_bar():
+            with no_progress_bar():
                 lm = AutoModelForCausalLM.from_pretrained(
                     folder, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
                 )
@@ -163,7 +163,7 @@ class LanguageModel(nn.Module):
     def save(self, folder: Path) -> None:
         """Write weights, tokenizer and value head as safetensors and JSON into a new or existing folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        with _no_progress_bar():
+        with no_progress_bar():
             self.lm.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         save_file(self.value_head.state_dict(), folder / _VALUE_FILE)
@@ -193,7 +193,7 @@ class LanguageModel(nn.Module):
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing bars for what takes milliseconds, at every checkpoint."""
     was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

@@ -130,10 +130,11 @@ def _claim(out: Path, description: Mapping[str, Any]) -> None:
     path = out / CONFIG_NAME
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(known, dict) or known.keys() != description.keys():
+            raise ConfigError(f"{path} is not of a training run: choose another folder with --out")
         if known != description:
-            changed = sorted(name for name in description if known.get(name) != description[name])
             raise ConfigError(
-                f"{out} holds a run with another {' and '.join(changed) or 'configuration'}: "
+                f"{out} holds a run with another configuration ({', '.join(_differences(known, description))}): "
                 "choose another folder with --out, or remove that one"
             )
         return
@@ -141,6 +142,19 @@ def _claim(out: Path, description: Mapping[str, Any]) -> None:
     unfinished = path.with_name(f".unfinished-{CONFIG_NAME}")
     unfinished.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(path)
+
+
+def _differences(known: Any, wanted: Any, name: str = "") -> list[str]:
+    """What differs between two configurations as JSON holds them: `ppo.lr is 0.1, not 0.2` and so on."""
+    if not (isinstance(known, Mapping) and isinstance(wanted, Mapping)):
+        return [] if known == wanted else [f"{name} is {json.dumps(known)}, not {json.dumps(wanted)}"]
+    return [
+        line
+        for inner in sorted({*known, *wanted})
+        for line in _differences(
+            known.get(inner), wanted.get(inner), (f"{name}.{inner}" if name else inner).removeprefix("train.")
+        )
+    ]
 
 
 def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage) -> LanguageModel:

@@ -25,6 +25,7 @@ from vz_agents.stopping import StopRequest
 from vz_agents.train import SFT_FOLDER, TrainConfig, train_policy, train_uniform
 from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.needle import NeedleConfig, load_needle
+from vz_env.errors import DatasetError
 
 from .commands.train import stage
 from .console import note, show, show_table
@@ -102,8 +103,11 @@ def _evaluate_all(
 
     trained = play(ppo)
     started = play(load_policy(args.out / SFT_FOLDER))
-    if should_stop() or math.isnan(trained.frames_per_episode):
+    if should_stop():
         return [trained, started]
+    if math.isnan(trained.frames_per_episode):
+        faults = ", ".join(f"{count} {name}" for name, count in trained.errors.items())
+        raise DatasetError(f"wanted test episodes that can be played, but all of them failed: {faults}")
     frames = math.ceil(trained.frames_per_episode)
     uniform = train_uniform(train, args.out / "uniform", frames, config, base_out=args.out, stage=stage)
     others = [play(policy) for policy in (uniform, RandomZoom(), Blind(), Oracle(test))]
