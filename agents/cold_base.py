@@ -1,7 +1,7 @@
 """The weights a tiny model begins from: the shipped cold-start base, or the same made from random weights.
 
-The base has seen the look-up curriculum and nothing else: no video, no episode, no action. It is shipped because the
-curriculum takes longer than the demo may; `vz base` (or `--from-scratch`) makes it again.
+The base has seen the look-up curriculum, then the scripted teacher's exemplars on the needle dataset's train split. It is
+shipped because both take longer than the demo may; `--from-scratch` makes it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vz_env.video.palette import PALETTE
 
 from .checkpoint import hash_files, write_folder
 from .curriculum import CurriculumConfig, CurriculumProgress, look_up_document, train_curriculum
-from .model import LanguageModel, TinyConfig
+from .model import LanguageModel, TinyConfig, no_progress_bar
 from .tokenizer import train_tokenizer
 
 __all__ = ["BASE_FOLDER", "load_base", "make_base", "verify_base"]
@@ -39,14 +39,16 @@ def make_base(
     *,
     curriculum: CurriculumConfig,
     on_progress: Callable[[CurriculumProgress], None] | None = None,
+    then: Callable[[LanguageModel], dict[str, object]] | None = None,
 ) -> LanguageModel:
-    """Make the cold-start base from random weights: train the tokenizer, then the look-up curriculum.
+    """Make the cold-start base from random weights: the tokenizer, the look-up curriculum, then what `then` does.
 
     Args:
         folder: where to write it; the weights are stored in half precision.
         dataset: the train split whose questions and options the tokenizer is trained on.
         curriculum: length and pace; everything but the wall-clock length is deterministic.
         on_progress: called every few steps.
+        then: trains the model further and says how, for the manifest.
 
     Returns:
         The model, as `load_base` gives it.
@@ -56,11 +58,13 @@ def make_base(
     progress = train_curriculum(model, curriculum, on_progress=on_progress)
 
     def write(target: Path) -> None:
-        model.lm.half().save_pretrained(target)
+        with no_progress_bar():
+            model.lm.half().save_pretrained(target)
         tokenizer.save_pretrained(target)
         manifest = {
             "parameters": model.num_parameters,
             "curriculum": {"lines": progress.lines, "accuracy": round(progress.accuracy, 4), "steps": progress.step},
+            **later,
             "sha256": hash_files(target, sorted(path.name for path in target.iterdir())),
         }
         (target / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -107,7 +111,7 @@ def _tokenizer_texts(dataset: Dataset, random: Random) -> Iterable[str]:
     colors = list(PALETTE)
     for episode in dataset.episodes:
         times = [random.uniform(0, 999) for _ in range(8)]
-        words = [f"{random.choice(colors)} {random.randint(8, 99)}%, {random.choice(colors)} 9%" for _ in times]
+        words = [f"new {random.choice(colors)} {random.randint(8, 99)}%, {random.choice(colors)} 9%" for _ in times]
         yield overview_message(
             question=episode.question,
             options=episode.options,
@@ -120,8 +124,8 @@ def _tokenizer_texts(dataset: Dataset, random: Random) -> Iterable[str]:
         yield "\n".join([f"Zoom {times[0]:.0f}s to {times[1]:.0f}s", *frame_lines(times, words)])
         start = random.randint(0, 900)
         zoom, answer = format_zoom((start, start + 10), random.randint(10, 16) / 10), random.choice(episode.options)
-        yield f"<think>{random.choice(colors)}</think>{zoom}"
-        yield f"<think>{random.choice(colors)} {random.choice(colors)}</think>{format_answer(answer)}"
-        yield "<think>none</think>"
+        yield f"<think>first new {random.choice(colors)}</think>{zoom}"
+        yield f"<think>saw {random.choice(colors)} {random.choice(colors)}</think>{format_answer(answer)}"
+        yield "<think>saw none</think>"
     for _ in range(200):
         yield "".join(text for text, _ in look_up_document(random, 6))

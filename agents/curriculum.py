@@ -82,7 +82,7 @@ def look_up_document(random: Random, lines: int) -> list[tuple[str, bool]]:
     """
     if random.random() < _CLOSE_SHARE:
         looks = [_draw_close_list(random, min(lines, _CLOSE_LINES)) for _ in range(_CLOSE_LISTS)]
-        return [piece for look in looks for piece in ((f"{look.text}? beside", False), (_beside(look), True))]
+        return [piece for look in looks for piece in ((f"{look.text}? saw", False), (_beside(look), True))]
     listed = _draw_list(random, lines)
     asked, answer = _ask(random, listed)
     pieces = [(f"Question:{asked}\nVideo: {listed.end}s\n{listed.text}?{asked}", False), (answer, True)]
@@ -106,7 +106,8 @@ def _draw_list(random: Random, lines: int) -> _List:
         run -= 1
         times.append(start + spacing * position)
         colors.append(pool[0])
-        text.append(f"{times[-1]}s: {pool[0]} {random.randint(40, 95)}%{_draw_clutter(random, pool[0])}\n")
+        mark = "new " if colors[-2:-1] != colors[-1:] else ""
+        text.append(f"{times[-1]}s: {mark}{pool[0]} {random.randint(40, 95)}%{_draw_clutter(random, pool[0])}\n")
     return _List(times, colors, times[-1] + spacing, "".join(text))
 
 
@@ -123,7 +124,8 @@ def _draw_close_list(random: Random, lines: int) -> _List:
     text = []
     for position, other in enumerate(beside):
         shown = f", {other} {random.randint(20, 40)}%" if other else _draw_clutter(random, main)
-        text.append(f"{format_number(start + step * position)}s: {main} {random.randint(40, 95)}%{shown}\n")
+        mark = "" if position else "new "
+        text.append(f"{format_number(start + step * position)}s: {mark}{main} {random.randint(40, 95)}%{shown}\n")
     return _List([], beside, start + lines, "".join(text) + "\n")
 
 
@@ -160,9 +162,9 @@ def _ask(random: Random, listed: _List) -> tuple[str, str]:
             return f" at {now}{comma}", f" {color}"
         case 1:
             return f" next {now}{comma}", f"{following[at]}"
-        case 2 | 3:  # a zoom begins where a colour does: the look-up that matters most and is learned last
+        case 2 | 3:  # a zoom begins where a colour does: the look-up that matters most
             first = listed.colors.index(color)
-            return f" first {color}{comma}", f"{listed.times[first]},{following[first]}"
+            return f" new {color}{comma}", f"{listed.times[first]},{following[first]}"
         case _:
             after = listed.colors[at + 1] if at + 1 < len(listed.colors) else "last"
             return f" after {now}{comma}", f"{following[at]} {after}"

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vz_env.actions import format_answer, format_zoom
+from vz_env.actions import format_answer, format_number, format_zoom
 
 from .policy import Observation
 
 __all__ = ["FrameLine", "NeedleExpert", "read_frame_lines"]
 
-_LINE: Final = re.compile(r"^(\d+(?:\.\d+)?)s: (.+)$", re.MULTILINE)
+_LINE: Final = re.compile(r"^(\d+(?:\.\d+)?)s: (?:new )?(.+)$", re.MULTILINE)
 _SCENE: Final = re.compile(r"(?:the|the right after the) (\w+) scene")
 _AFTER: Final = re.compile(r"right after the (\w+) one")
 _DURATION: Final = re.compile(r"^Video: (\d+(?:\.\d+)?)s$", re.MULTILINE)
@@ -129,10 +129,10 @@ class _Search:
     def note(self) -> str:
         """The scene before the first zoom; then what the last zoom showed, or the count so far."""
         if not self.sightings:
-            return self.scene
+            return f"first new {self.scene},{format_number(self.slots[0][0])}" if self.slots else f"no {self.scene}"
         if self.is_count:
-            return str(len(self.seen))
-        return " ".join(self.sightings[-1]) or _NOTHING
+            return f"saw {len(self.seen)}"
+        return f"saw {' '.join(self.sightings[-1]) or _NOTHING}"
 
     def answer(self) -> str:
         """The answer that what was seen gives; empty when nothing was."""

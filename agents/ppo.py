@@ -44,19 +44,19 @@ class TrainingDiverged(VZError, RuntimeError):
 class PPOConfig:
     """Hyper-parameters; the clip bounds and the KL weight are the published ones (VideoZoomer, table 5b)."""
 
-    iterations: int = 40
-    prompts: int = 16
+    iterations: int = 16
+    prompts: int = 12
     """Distinct episodes an iteration."""
     samples: int = 4
     """Times each of them is played."""
-    epochs: int = 2
+    epochs: int = 1
     minibatches: int = 2
     """Optimiser steps an epoch."""
     micro_tokens: int = 16_000
     """Padded tokens a forward pass."""
-    lr: float = 3e-4
+    lr: float = 1e-4
     value_lr: float = 1e-3
-    critic_warmup: int = 2
+    critic_warmup: int = 1
     """First iterations that train the critic alone."""
     clip_low: float = 0.2
     clip_high: float = 0.27

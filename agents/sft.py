@@ -34,11 +34,11 @@ class SFTConfig:
     `adamw` for pre-trained ones; the learning rate warms up over `warmup` of the steps and falls along a cosine.
     """
 
-    epochs: int = 6
-    batch_tokens: int = 12_000
-    lr: float = 1e-3
+    epochs: int = 2
+    batch_tokens: int = 5_000
+    lr: float = 5e-4
     warmup: float = 0.05
-    optimizer: str = "muon"
+    optimizer: str = "adamw"
     seed: int = 0
 
 

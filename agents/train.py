@@ -70,6 +70,10 @@ class TrainConfig:
     """Episodes of such an evaluation."""
     budget: Budget = field(default_factory=Budget)
     """What an episode may cost."""
+    base_epochs: int = 8
+    """Epochs over the exemplars that follow the curriculum when the base is made from scratch."""
+    base_lr: float = 1e-3
+    """Peak learning rate of these epochs."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     """Of a cold-start base made from scratch."""
     sft: SFTConfig = field(default_factory=SFTConfig)
@@ -166,23 +170,34 @@ def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage)
     folder = out / "base"
     if folder.is_dir():
         return load_base(folder)
-    with stage("Look-up curriculum from random weights") as progress:
+    longer = replace(config, sft=replace(config.sft, epochs=config.base_epochs, lr=config.base_lr))
+
+    def imitate(model: LanguageModel) -> dict[str, object]:
+        if longer.sft.epochs:
+            _fit(train, out / "exemplars.jsonl", longer, teacher=_teacher(config), model=model, stage=stage)
+        return {"exemplar_epochs": longer.sft.epochs}
+
+    with stage("Cold-start base from random weights") as progress:
         total = int(config.curriculum.seconds)
         return make_base(
             folder,
             train,
             curriculum=config.curriculum,
             on_progress=lambda made: progress(min(total, int(made.seconds)), total),
+            then=imitate,
         )
+
+
+def _teacher(config: TrainConfig) -> Policy:
+    return import_policy(config.teacher) if config.teacher else NeedleExpert()
 
 
 def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage = _silent) -> LanguageModel:
     """SFT on the exemplars of a teacher; the result is kept in `sft/`."""
     folder = out / SFT_FOLDER
     if not folder.is_dir():
-        teacher: Policy = import_policy(config.teacher) if config.teacher else NeedleExpert()
         model = begin_model(train, out, config, stage=stage)
-        model = _fit(train, out / "exemplars.jsonl", config, teacher=teacher, model=model, stage=stage)
+        model = _fit(train, out / "exemplars.jsonl", config, teacher=_teacher(config), model=model, stage=stage)
         save_policy(folder, model, name="SFT", **_system(config))
     return load_policy(folder).model
 

@@ -25,6 +25,7 @@ from vz_env.errors import ConfigError
 
 CONFIG = TrainConfig(
     from_scratch=True,
+    base_epochs=0,
     eval_every=1,
     eval_episodes=2,
     budget=Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44),

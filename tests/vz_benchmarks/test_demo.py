@@ -26,6 +26,7 @@ from vz_env.errors import ConfigError, DatasetError
 
 CONFIG = TrainConfig(
     from_scratch=True,
+    base_epochs=0,
     eval_episodes=2,
     budget=Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44),
     curriculum=CurriculumConfig(seconds=2.0, batch_size=4),
