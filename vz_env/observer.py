@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .episode import Episode
 from .errors import ConfigError
 from .video.access import resolve_video
-from .video.describe import Describer, make_describer
+from .video.describe import Describer, make_describer, mark_changes
 from .video.reader import open_reader
 
 __all__ = ["Look", "Observer", "forget_words", "no_frames"]
@@ -163,9 +163,11 @@ class Observer:
         """
         if self._with_frames:
             frames = self.frames(episode, timestamps_seconds)
-            return Look(frames, timestamps_seconds, tuple(self._words(episode, timestamps_seconds, frames)))
-        words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None)]
-        return Look(no_frames(), timestamps_seconds, tuple(words))
+            words = self._words(episode, timestamps_seconds, frames)
+        else:
+            frames = no_frames()
+            words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None)]
+        return Look(frames, timestamps_seconds, tuple(mark_changes(words) if self._describe == "palette" else words))
 
     def frames(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Decode the frames at some moments: uint8 (n, height, width, 3), read-only."""
