@@ -1,7 +1,7 @@
 """The weights a tiny model begins from: the shipped cold-start base, or the same made from random weights.
 
-The base has seen the look-up curriculum, then the scripted teacher's exemplars on the needle dataset's train split. It is
-shipped because both take longer than the demo may; `--from-scratch` makes it again.
+The base has seen the look-up curriculum, then the scripted teacher's exemplars on the needle dataset's train split. It
+is shipped because both take longer than the demo may; `--from-scratch` makes it again.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def make_base(
     tokenizer = train_tokenizer(_tokenizer_texts(dataset, Random(curriculum.seed)))
     model = LanguageModel.tiny(tokenizer, TinyConfig(), seed=curriculum.seed)
     progress = train_curriculum(model, curriculum, on_progress=on_progress)
+    later = then(model) if then is not None else {}
 
     def write(target: Path) -> None:
         with no_progress_bar():

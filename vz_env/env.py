@@ -70,8 +70,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
     ## Arguments
     - `dataset`: a `Dataset`, or the name of a registered one, loaded with `split` and `dataset_options`.
     - `budget`: a `Budget`, or some of its limits as a mapping.
-    - `describe`: the words beside each frame: `none`, `palette`, `captions`, or a callable. `palette` puts `new `
-      before the first line of a message and wherever the largest colour is not that of the line before.
+    - `describe`: words beside each frame: `none`, `palette` (`new`: another largest colour), `captions`, or a callable.
     - `reward`: a preset's name, a `RewardConfig`, or some of its weights as a mapping.
     - `with_frames`: False leaves `frames` empty; frames are decoded for the description alone, and only when it is new.
     - `frame_size`: (width, height) of frames; by default the aspect is kept and `budget.max_pixels` bounds them.

@@ -169,7 +169,7 @@ def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
 )
 def test_it_zooms_slot_by_slot_until_a_card_was_seen(looks, segment):
     (action,) = NeedleExpert().act([observe(APPEARS, SCENES, looks)])
-    assert action.startswith(f"<think>{'saw none' if looks else 'first new teal'}</think>")
+    assert action.startswith(f"<think>{'saw none' if looks else 'first new teal,10'}</think>")
     zoom = parse_action(action)
     assert isinstance(zoom, Zoom)
     assert zoom.segment == segment

@@ -61,7 +61,8 @@ def test_the_loss_falls_on_twenty_exemplars(make_model, played):
     examples = [example_of(trajectory, model.chat) for trajectory in played]
     seen = []
 
-    last = train_sft(model, examples, SFTConfig(epochs=5, batch_tokens=3000, lr=3e-3), on_progress=seen.append)
+    config = SFTConfig(epochs=5, batch_tokens=3000, lr=3e-3, optimizer="muon")
+    last = train_sft(model, examples, config, on_progress=seen.append)
 
     assert len(examples) == 20
     assert [progress.step for progress in seen] == list(range(1, last.steps + 1))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from vz_env.datasets import registry
@@ -19,8 +21,12 @@ RECORD = {
 
 
 @pytest.fixture(autouse=True)
-def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
+    before = set(gym.registry)
+    yield
+    for name in set(gym.registry) - before:
+        gym.registry.pop(name)
 
 
 @pytest.fixture
