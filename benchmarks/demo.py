@@ -7,7 +7,6 @@ neither has seen, and writes the report. Every stage is kept, so the same comman
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -157,8 +156,12 @@ def _origin(config: TrainConfig) -> str:
     if config.from_scratch:
         return "random, through the look-up curriculum of this run (--from-scratch)"
     manifest = verify_base()
-    digest = json.dumps(manifest["sha256"], sort_keys=True)
-    return f"the shipped cold-start base ({manifest['parameters']:,} parameters, look-up curriculum only; {digest})"
+    hashes = manifest["sha256"]
+    digest = str(hashes["model.safetensors"])[:12] if isinstance(hashes, dict) else ""
+    return (
+        f"the shipped cold-start base ({manifest['parameters']:,} parameters; look-up curriculum, then "
+        f"{manifest.get('exemplar_epochs', 0)} epochs of the teacher's exemplars on the train split; sha256 {digest})"
+    )
 
 
 def _figures(results: Sequence[EvalResult]) -> dict[str, Any]:
