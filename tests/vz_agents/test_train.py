@@ -31,7 +31,7 @@ CONFIG = TrainConfig(
     budget=Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44),
     curriculum=CurriculumConfig(seconds=1.0, batch_size=4),
     sft=SFTConfig(epochs=1),
-    ppo=PPOConfig(iterations=4, prompts=2, samples=2, critic_warmup=1),
+    ppo=PPOConfig(lr=2e-4, iterations=4, prompts=2, samples=2, critic_warmup=1),
 )
 
 
@@ -111,7 +111,7 @@ def test_the_same_call_again_is_quick_and_changes_nothing(splits, whole):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"ppo": replace(CONFIG.ppo, lr=0.5)}, r"\(ppo\.lr is 0\.0003, not 0\.5\)"),
+        ({"ppo": replace(CONFIG.ppo, lr=0.5)}, r"\(ppo\.lr is 0\.0002, not 0\.5\)"),
         ({"seed": 4, "describe": "none"}, r'\(describe is "palette", not "none", seed is 0, not 4\)'),
         ({"budget": Budget(overview_frames=12)}, r"budget\.max_turns is 3, not 6"),
     ],

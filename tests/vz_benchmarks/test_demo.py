@@ -147,12 +147,9 @@ def test_train_trains_continues_and_leaves_a_policy_that_eval_plays(train_words,
     assert main(train_words) == 0
     printed = capsys.readouterr()
     assert f"policy: {run}/policy   try: vz eval --policy {run} --dataset Needle" in printed.out.replace("\n", "")
-    assert printed.err.splitlines() == [
-        "Look-up curriculum from random weights ...",
-        "Exemplars of the scripted teacher ...",
-        "Cold start (SFT) ...",
-        "Reinforcement (PPO) ...",
-    ]
+    told = printed.err.splitlines()
+    assert all(line.endswith(" ...") for line in told)  # the stages, and no bars where there is no terminal
+    assert [line.partition(" ")[0] for line in (told[0], told[-1])] == ["Cold-start", "Reinforcement"]
     before = hashes(run)
     assert main(train_words) == 0
     assert hashes(run) == before
