@@ -3,7 +3,7 @@
 Plain SFT from random weights learns the format of an episode and copies nothing. What breaks that plateau are short
 lists first, many questions a list, and longer lists once the answers are right. A document is a question, a list of
 `{time}s: {colour} {fill}%` lines as an overview or a zoom shows them, and look-ups on it. Nothing in it comes from a
-video, a question or an answer of any dataset: it is the only data of the shipped cold-start base.
+video, a question or an answer of any dataset. The shipped cold-start base begins with it.
 """
 
 from __future__ import annotations

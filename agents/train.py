@@ -1,6 +1,6 @@
 """Training a policy in two stages: SFT cold start on exemplars, then PPO. The same command continues a killed run.
 
-A run folder holds `config.json` (what was asked for), `exemplars.jsonl`, `sft/` (the policy after the cold start),
+A run folder holds `training.json` (what was asked for), `exemplars.jsonl`, `sft/` (the policy after the cold start),
 `checkpoints/` (PPO, newest two), `policy/` (the finished policy), `learning_curve.jsonl` and `tensorboard/`. Every
 stage writes its result under its final name only when it is complete, so whatever is there need not be made again.
 """
@@ -42,7 +42,7 @@ from .trajectory import as_plain
 __all__ = ["SFT_FOLDER", "Stage", "TrainConfig", "train_policy", "train_uniform"]
 
 SFT_FOLDER: Final = "sft"
-CONFIG_NAME: Final = "config.json"
+CONFIG_NAME: Final = "training.json"
 
 Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Opens a named stage and yields what takes its progress: (done, all)."""

@@ -26,6 +26,7 @@ from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.needle import NeedleConfig, load_needle
 from vz_env.errors import DatasetError
 
+from .commands.eval import CONFIG_NAME
 from .commands.train import stage
 from .console import note, show, show_table
 from .records import to_pretty_json, write_atomically
@@ -64,6 +65,8 @@ def run_demo(args: DemoArgs) -> int:
         if policy is None:
             show("stopped; the same command continues")
             return stop.exit_code(0)
+        place = {"dataset": test.name, "root": str(test.root), "split": test.split}
+        write_atomically(args.out / CONFIG_NAME, to_pretty_json({"data": place}))  # what `vz report` finds videos by
         results = _evaluate_all(args, policy, train, test, stop.is_set)
     if stop.is_set():
         show("stopped; the same command continues")
@@ -154,7 +157,7 @@ def _origin(config: TrainConfig) -> str:
     if config.model:
         return config.model
     if config.from_scratch:
-        return "random, through the look-up curriculum of this run (--from-scratch)"
+        return f"random; look-up curriculum and {config.base_epochs} epochs of exemplars in this run (--from-scratch)"
     manifest = verify_base()
     hashes = manifest["sha256"]
     digest = str(hashes["model.safetensors"])[:12] if isinstance(hashes, dict) else ""

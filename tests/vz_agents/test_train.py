@@ -56,7 +56,7 @@ def begun(whole, tmp_path):
     """A run folder after the cold start, as a run killed right then leaves it."""
     out = tmp_path / "run"
     out.mkdir()
-    for name in ("config.json", "exemplars.jsonl"):
+    for name in ("training.json", "exemplars.jsonl"):
         shutil.copy(whole / name, out)
     for name in ("base", SFT_FOLDER):
         shutil.copytree(whole / name, out / name)
@@ -71,7 +71,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_a_run_leaves_what_the_docs_say(whole):
     names = {path.name for path in whole.iterdir()}
-    kept = {"config.json", "exemplars.jsonl", "sft", "checkpoints", "policy", "learning_curve.jsonl", "tensorboard"}
+    kept = {"training.json", "exemplars.jsonl", "sft", "checkpoints", "policy", "learning_curve.jsonl", "tensorboard"}
     assert names == kept | {"base"}
     assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["step-000003", "step-000004"]
     rows = read_curve(whole)
@@ -132,10 +132,10 @@ def test_other_data_is_refused(splits, whole):
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"policy": ["blind"], "train": {}}'])
 def test_a_folder_of_something_else_is_refused(splits, tmp_path, text):
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"config\.json is not of a training run: choose another folder"):
+    (tmp_path / "training.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"training\.json is not of a training run: choose another folder"):
         train_policy(*splits, tmp_path, CONFIG)
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["training.json"]
 
 
 TRAIN = """
@@ -192,7 +192,7 @@ def test_a_stop_writes_a_checkpoint_and_the_next_call_ends_as_if_there_was_none(
 
 def test_a_stop_between_evaluations_writes_a_checkpoint_too(splits, begun):
     config = replace(CONFIG, eval_every=100)
-    (begun / "config.json").unlink()
+    (begun / "training.json").unlink()
     assert train_policy(splits[0], None, begun, config, should_stop=lambda: True) is None
     assert [path.name for path in (begun / "checkpoints").iterdir()] == ["step-000001"]
     assert "eval_accuracy" not in read_curve(begun)[0]
@@ -200,7 +200,7 @@ def test_a_stop_between_evaluations_writes_a_checkpoint_too(splits, begun):
 
 def test_a_stop_after_the_last_iteration_is_too_late(splits, begun):
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, iterations=1))
-    (begun / "config.json").unlink()
+    (begun / "training.json").unlink()
     assert train_policy(splits[0], None, begun, config, should_stop=lambda: True) is not None
 
 

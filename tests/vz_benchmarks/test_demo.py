@@ -75,7 +75,7 @@ def test_the_demo_leaves_a_page_figures_and_curves(args):
     assert len({figure["episodes"] for figure in figures.values()}) == 1
     for words in ("Learning where to look", "Learning curve", "against uniform sampling", "Blind guessing: "):
         assert words in page
-    assert "random, through the look-up curriculum of this run" in page
+    assert "random; look-up curriculum and 0 epochs of exemplars in this run" in page
     assert "<article>" in page
     assert len(read_curve(args.out)) == 2
     assert list((args.out / "tensorboard").glob("events.out.tfevents.*"))
