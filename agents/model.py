@@ -100,8 +100,7 @@ class LanguageModel(nn.Module):
         Attention starts as a copying machine (value and output projections transposes of one another, query and key
         projections equal, after mimetic initialisation, Trockman and Kolter 2023, arXiv 2305.09828), and the embedding
         of a number as the sum of its digits' (a thousand timestamps share thirty vectors), because what the tiny model
-        must learn first is to look numbers up. Measured on the look-up curriculum at step 150: 72% against 48% of the
-        answers right without the digits.
+        must learn first is to look numbers up.
         """
         config = config or TinyConfig()
         with torch.random.fork_rng(devices=[]):
