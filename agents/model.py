@@ -97,10 +97,10 @@ class LanguageModel(nn.Module):
     ) -> LanguageModel:
         """Build the tiny Llama from random weights.
 
-        Attention starts as a copying machine (value and output projections transposes of one another, query and key
-        projections equal, after mimetic initialisation, Trockman and Kolter 2023, arXiv 2305.09828), and the embedding
-        of a number as the sum of its digits' (a thousand timestamps share thirty vectors), because what the tiny model
-        must learn first is to look numbers up.
+        Attention starts as a copying machine, after the idea of mimetic initialisation (Trockman and Kolter 2023, arXiv
+        2305.09828): heads of the first layer look one to four tokens back, later ones look up equal content. The
+        embedding of a number starts as the sum of its digits' (a thousand timestamps share thirty vectors),
+        because what the tiny model must learn first is to look numbers up.
         """
         config = config or TinyConfig()
         with torch.random.fork_rng(devices=[]):

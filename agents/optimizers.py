@@ -1,7 +1,7 @@
 """Optimisers of the tiny model: Muon for the matrices inside the layers, AdamW for embeddings, norms and biases.
 
-Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix. Its first steps are large: at the rates tried
-on the curriculum the tiny model lost what its structured initialisation gives, so AdamW is the default everywhere.
+Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix. At the rates tried, the look-up
+curriculum stalled with it from the tiny model's structured initialisation, so AdamW is the default everywhere.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ __all__ = ["SFTConfig", "SFTProgress", "example_of", "train_sft"]
 class SFTConfig:
     """Length and pace of SFT.
 
-    `epochs` over the exemplars; `batch_tokens` padded tokens a step; `optimizer` is `adamw`
-    or `muon` (for a tiny model without pre-training); the learning rate warms up over `warmup` of the steps and falls along a cosine.
+    `epochs` over the exemplars; `batch_tokens` padded tokens a step; `optimizer` is `adamw` or `muon`; the learning
+    rate warms up over `warmup` of the steps and falls along a cosine.
     """
 
     epochs: int = 2
