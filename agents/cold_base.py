@@ -1,7 +1,7 @@
 """The weights a tiny model begins from: the shipped cold-start base, or the same made from random weights.
 
-The base has seen the look-up curriculum, then the scripted teacher's exemplars on the needle dataset's train split. It
-is shipped because both take longer than the demo may; `--from-scratch` makes it again.
+The base has seen the look-up curriculum and nothing else: no video, question or answer of any dataset. It is shipped
+because the curriculum takes longer than the demo may; `--from-scratch` makes it again.
 """
 
 from __future__ import annotations
@@ -39,16 +39,14 @@ def make_base(
     *,
     curriculum: CurriculumConfig,
     on_progress: Callable[[CurriculumProgress], None] | None = None,
-    then: Callable[[LanguageModel], dict[str, object]] | None = None,
 ) -> LanguageModel:
-    """Make the cold-start base from random weights: the tokenizer, the look-up curriculum, then what `then` does.
+    """Make the cold-start base from random weights: the tokenizer, then the look-up curriculum.
 
     Args:
         folder: where to write it; the weights are stored in half precision.
-        dataset: the train split whose questions and options the tokenizer is trained on.
-        curriculum: length and pace; everything but the wall-clock length is deterministic.
+        dataset: the train split on whose questions and options the tokenizer is trained.
+        curriculum: length and pace.
         on_progress: called every few steps.
-        then: trains the model further and says how, for the manifest.
 
     Returns:
         The model, as `load_base` gives it.
@@ -56,7 +54,6 @@ def make_base(
     tokenizer = train_tokenizer(_tokenizer_texts(dataset, Random(curriculum.seed)))
     model = LanguageModel.tiny(tokenizer, TinyConfig(), seed=curriculum.seed)
     progress = train_curriculum(model, curriculum, on_progress=on_progress)
-    later = then(model) if then is not None else {}
 
     def write(target: Path) -> None:
         with no_progress_bar():
@@ -65,7 +62,6 @@ def make_base(
         manifest = {
             "parameters": model.num_parameters,
             "curriculum": {"lines": progress.lines, "accuracy": round(progress.accuracy, 4), "steps": progress.step},
-            **later,
             "sha256": hash_files(target, sorted(path.name for path in target.iterdir())),
         }
         (target / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

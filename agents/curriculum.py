@@ -19,34 +19,36 @@ import torch
 from torch.nn import functional
 
 from vz_env.actions import format_number
-from vz_env.video.palette import NEUTRALS, PALETTE
+from vz_env.video.palette import NEUTRALS, VIVID
 
-from .batching import Example, pad, predict
+from .batching import pad, predict
 from .model import LanguageModel
 from .optimizers import adamw
 from .tokenizer import PieceEncoder
 
 __all__ = ["CurriculumConfig", "CurriculumProgress", "look_up_document", "train_curriculum"]
 
-_COLORS: Final = tuple(PALETTE)
 _MAX_NUMBER: Final = 999
-_COPY_SHARE: Final = 0.25
-_CLOSE_SHARE: Final = 0.25
-_CLOSE_LINES: Final = 16
-_CLOSE_LISTS: Final = 3
+_LOOK_UP_SHARES: Final = {"copy": 22, "at": 6, "next": 12, "new": 32, "saw": 8, "then": 16, "last": 4}
 _LOOK_UPS: Final = 14
+_MOST_LOOK_UPS: Final = 32
+_CARD_SHARE: Final = 0.06  # of an overview's lines
+_LONG_SHARE: Final = 0.05
+_CLOSE_SHARE: Final = 0.35
+_CLOSE_LINES: Final = 16
+_CLOSE_LISTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class CurriculumConfig:
     """How long and how fast: lists grow by `growth` lines whenever `promote_at` of the answers are right."""
 
-    seconds: float = 900.0
+    steps: int = 1800
     batch_size: int = 20
     first_lines: int = 4
     growth: int = 4
     max_lines: int = 32
-    promote_at: float = 0.9
+    promote_at: float = 0.85
     lr: float = 1e-3
     warmup_steps: int = 40
     seed: int = 0
@@ -65,12 +67,17 @@ class CurriculumProgress:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """A generated list: times in order, what each line is asked for (a colour), and the time after the last one."""
+    """A generated overview: per line its time, scene and card (or ""), and the time after the last line."""
 
     times: list[int]
-    colors: list[str]
+    scenes: list[str]
+    beside: list[str]
     end: int
     text: str
+
+    def following(self, at: int) -> int:
+        """The time of the line after this one."""
+        return [*self.times[1:], self.end][at]
 
 
 def look_up_document(random: Random, lines: int) -> list[tuple[str, bool]]:
@@ -82,102 +89,134 @@ def look_up_document(random: Random, lines: int) -> list[tuple[str, bool]]:
     """
     if random.random() < _CLOSE_SHARE:
         looks = [_draw_close_list(random, min(lines, _CLOSE_LINES)) for _ in range(_CLOSE_LISTS)]
-        return [piece for look in looks for piece in ((f"{look.text}? saw", False), (_beside(look), True))]
+        return [piece for text, answer in looks for piece in ((f"{text} saw", False), (answer, True))]
     listed = _draw_list(random, lines)
     asked, answer = _ask(random, listed)
-    pieces = [(f"Question:{asked}\nVideo: {listed.end}s\n{listed.text}?{asked}", False), (answer, True)]
-    for _ in range(max(_LOOK_UPS, lines)):
+    pieces = [(f"Question:{asked}\nVideo: {listed.end}s\n{listed.text}{_left(random)}\n{asked}", False), (answer, True)]
+    for _ in range(max(_LOOK_UPS, min(lines, _MOST_LOOK_UPS))):
         asked, answer = _ask(random, listed)
         pieces += [(f"\n{asked}", False), (answer, True)]
     return pieces
 
 
 def _draw_list(random: Random, lines: int) -> _List:
-    """An overview: runs of one to four lines of a colour, evenly spaced in time, neutrals beside some of them."""
+    """An overview: scenes of a few lines of one colour, evenly spaced in time; some lines show a card or a neutral."""
     spacing = random.randint(3, 19)
     start = random.randint(0, max(0, _MAX_NUMBER - spacing * (lines + 1)))
-    pool = random.sample(_COLORS, len(_COLORS))
-    times, colors, text = [], [], []
-    run = 0
-    for position in range(lines):
-        if run == 0:
-            pool.append(pool.pop(0))
-            run = random.randint(1, 4)
-        run -= 1
-        times.append(start + spacing * position)
-        colors.append(pool[0])
-        mark = "new " if colors[-2:-1] != colors[-1:] else ""
-        text.append(f"{times[-1]}s: {mark}{pool[0]} {random.randint(40, 95)}%{_draw_clutter(random, pool[0])}\n")
-    return _List(times, colors, times[-1] + spacing, "".join(text))
+    pool = random.sample(VIVID, len(VIVID))
+    times, scenes, beside, text = [], [], [], []
+    while len(times) < lines:
+        scene = pool[len(set(scenes)) % len(pool)]
+        card = random.choice([color for color in VIVID if color != scene])
+        for position in range(random.randint(1 if lines < 12 else 2, max(4, lines // 6))):
+            if len(times) == lines:
+                break
+            times.append(start + spacing * len(times))
+            scenes.append(scene)
+            beside.append(card if random.random() < _CARD_SHARE else "")
+            text.append(f"{times[-1]}s: {'' if position else 'new '}{_line(random, scene, beside[-1])}\n")
+    return _List(times, scenes, beside, times[-1] + spacing, "".join(text))
 
 
-def _draw_close_list(random: Random, lines: int) -> _List:
-    """A close look: one colour throughout, and up to two others beside it for a few lines each."""
+def _draw_close_list(random: Random, lines: int) -> tuple[str, str]:
+    """A close look, and what it shows: one scene throughout, and up to two cards for a few lines each."""
     start = random.randint(0, _MAX_NUMBER - lines)
     step = random.uniform(0.5, 1.0)
-    main, *others = random.sample([color for color in _COLORS if color not in NEUTRALS], 3)
+    scene, *cards = random.sample(VIVID, 3)
     beside = [""] * lines
-    for other in others[: random.choice((0, 1, 1, 2))]:
-        at, length = random.randrange(lines), random.randint(1, 3)
-        for position in range(at, min(lines, at + length)):
-            beside[position] = other
-    text = []
-    for position, other in enumerate(beside):
-        shown = f", {other} {random.randint(20, 40)}%" if other else _draw_clutter(random, main)
-        mark = "" if position else "new "
-        text.append(f"{format_number(start + step * position)}s: {mark}{main} {random.randint(40, 95)}%{shown}\n")
-    return _List([], beside, start + lines, "".join(text) + "\n")
+    at = random.randrange(lines)
+    for card in cards[: random.choice((0, 1, 1, 2, 2))]:
+        if random.random() < 0.5:  # else right after the last one
+            at = random.randrange(lines)
+        length = random.randint(1, 3)
+        beside[at : at + length] = [card] * len(beside[at : at + length])
+        at = min(lines - 1, at + length)
+    text = [
+        f"{format_number(start + step * position)}s: {'' if position else 'new '}{_line(random, scene, card)}\n"
+        for position, card in enumerate(beside)
+    ]
+    span = f"Zoom {start}s to {format_number(start + step * lines)}s\n"
+    return f"{span}{''.join(text)}{_left(random)}\n", _in_order(beside)
 
 
-def _draw_clutter(random: Random, main: str) -> str:
-    """A neutral colour beside the main one, or nothing."""
-    if random.random() >= 0.4:
-        return ""
-    beside = random.choice([color for color in NEUTRALS if color != main])
-    return f", {beside} {random.randint(8, 35)}%"
+def _left(random: Random) -> str:
+    """How messages of the environment end."""
+    return f"Left: {random.randint(1, 5)} zooms, 16 frames each"
 
 
-def _beside(listed: _List) -> str:
-    """Which colours stand beside the main one, in order, each run once."""
-    runs = [color for color, before in zip(listed.colors, ["", *listed.colors], strict=False) if color != before]
-    return f" {' '.join(color for color in runs if color) or 'none'}"
+def _line(random: Random, scene: str, card: str) -> str:
+    """A described frame: the scene, the card if there is one, and a neutral or two or none."""
+    shown = [f"{scene} {random.randint(40, 95)}%"]
+    if card:
+        shown.append(f"{card} {random.randint(20, 40)}%")
+    neutrals = random.sample(NEUTRALS, random.choice((0, 1, 1, 2)))
+    return ", ".join([*shown, *(f"{color} {random.randint(8, 35)}%" for color in neutrals)])
+
+
+def _in_order(beside: list[str]) -> str:
+    """Which cards a stretch of lines shows, in order, each run once."""
+    runs = [card for card, before in zip(beside, ["", *beside], strict=False) if card != before]
+    return f" {' '.join(card for card in runs if card) or 'none'}"
 
 
 def _ask(random: Random, listed: _List) -> tuple[str, str]:
-    """One look-up and its answer: a line copied out, what is at a time, which time is next, where a colour begins.
+    """One look-up and its answer: a line copied out, what is at a time, where a scene begins, what it shows, and so on.
 
     Half of the look-ups put a comma behind what is asked for. Without it the token to look up is the last one read;
     with it, it must be fetched first, as the numbers of an action must. The first form is learned first and carries
     the second.
     """
-    following = [*listed.times[1:], listed.end]
     at = random.randrange(len(listed.times))
-    now, color = listed.times[at], listed.colors[at]
-    if random.random() < _COPY_SHARE:
-        line = listed.text.split("\n")[at].removeprefix(str(now))
-        return f"{now}", line if at + 1 == len(listed.times) else f"{line}\n{following[at]}"
     comma = random.choice(("", ","))
-    match random.randrange(5):
-        case 0:
-            return f" at {now}{comma}", f" {color}"
-        case 1:
-            return f" next {now}{comma}", f"{following[at]}"
-        case 2 | 3:  # a zoom begins where a colour does: the look-up that matters most
-            first = listed.colors.index(color)
-            return f" new {color}{comma}", f"{listed.times[first]},{following[first]}"
+    (kind,) = random.choices(tuple(_LOOK_UP_SHARES), tuple(_LOOK_UP_SHARES.values()))
+    now, scene = listed.times[at], listed.scenes[at]
+    if kind == "last":
+        return " last", f" {listed.scenes[-1]}"
+    if kind == "copy":
+        line = listed.text.split("\n")[at].removeprefix(str(now))
+        return f"{now}", line if at + 1 == len(listed.times) else f"{line}\n{listed.following(at)}"
+    asked = now if kind in ("at", "next") else scene
+    return f" {kind} {asked}{comma}", _answer(kind, listed, at)
+
+
+def _answer(kind: str, listed: _List, at: int) -> str:
+    """The answer to a look-up that asks for a line's time or scene."""
+    scene = listed.scenes[at]
+    first = listed.scenes.index(scene)
+    match kind:
+        case "at":
+            return f" {scene}"
+        case "next":
+            return f"{listed.following(at)}"
+        case "new":  # a zoom begins where a scene does: the look-up that matters most
+            return f"{listed.times[first]},{listed.following(first)}"
+        case "saw":
+            pairs = zip(listed.beside, listed.scenes, strict=True)
+            return _in_order([card if other == scene else "" for card, other in pairs])
         case _:
-            after = listed.colors[at + 1] if at + 1 < len(listed.colors) else "last"
-            return f" after {now}{comma}", f"{following[at]} {after}"
+            later = [other for other in listed.scenes[first:] if other != scene]
+            return f" {later[0] if later else 'end'}"
 
 
-def _encode(encode: Callable[[str], list[int]], pieces: list[tuple[str, bool]]) -> Example:
+def _encode(encode: Callable[[str], list[int]], pieces: list[tuple[str, bool]]) -> tuple[list[int], list[float]]:
+    """A document's ids and the weight of each in the loss: documents weigh the same, so that close looks count.
+
+    They have a tenth of the other documents' answers.
+    """
     ids: list[int] = []
-    mask: list[int] = []
+    weights: list[float] = []
     for text, is_written in pieces:
         piece = encode(text)
         ids += piece
-        mask += [int(is_written)] * len(piece)
-    return Example(ids, mask)
+        weights += [float(is_written)] * len(piece)
+    return ids, [weight / sum(weights) for weight in weights]
+
+
+def _draw_length(random: Random, lines: int, config: CurriculumConfig) -> int:
+    """Lines of the next list: up to the stage's; at the last stage a few twice as long, as uniform sampling shows."""
+    if lines == config.max_lines and random.random() < _LONG_SHARE:
+        return random.randint(lines, 2 * lines + 4)
+    return random.randint(min(lines, max(3, lines // 2)), lines)
 
 
 def train_curriculum(
@@ -186,7 +225,7 @@ def train_curriculum(
     *,
     on_progress: Callable[[CurriculumProgress], None] | None = None,
 ) -> CurriculumProgress:
-    """Train for `config.seconds`, on lists that grow with the model's accuracy.
+    """Train for `config.steps`, on lists that grow with the model's accuracy.
 
     Args:
         model: the tiny model, changed in place.
@@ -203,20 +242,21 @@ def train_curriculum(
     started = time.monotonic()
     progress = CurriculumProgress(0, lines, 0.0, float("nan"), 0.0)
     model.train()
-    while (elapsed := time.monotonic() - started) < config.seconds:
+    while step < config.steps:
         documents = [
-            _encode(encoder, look_up_document(random, random.randint(min(lines, max(3, lines // 2)), lines)))
+            _encode(encoder, look_up_document(random, _draw_length(random, lines, config)))
             for _ in range(config.batch_size)
         ]
-        ids = pad([document.ids for document in documents], dtype=torch.long).to(model.device)
-        mask = pad([document.mask for document in documents], dtype=torch.long).to(model.device)
-        logits, _, written = predict(model, ids, mask)
-        loss = functional.cross_entropy(logits, written)
+        ids = pad([ids for ids, _ in documents], dtype=torch.long).to(model.device)
+        weights = pad([weights for _, weights in documents], dtype=torch.float32).to(model.device)
+        logits, _, written = predict(model, ids, weights > 0)
+        share = weights[weights > 0] / len(documents)
+        loss = (share * functional.cross_entropy(logits, written, reduction="none")).sum()
         loss.backward()
-        falling = 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * elapsed / config.seconds))
+        falling = 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
         optimizer.step(scale=falling * min(1.0, (step + 1) / config.warmup_steps))
         step += 1
-        right = float((logits.argmax(-1) == written).float().mean())
+        right = float((share * (logits.argmax(-1) == written)).sum())
         accuracy = right if step == 1 else 0.9 * accuracy + 0.1 * right
         if accuracy > config.promote_at and lines < config.max_lines:
             lines, accuracy = min(config.max_lines, lines + config.growth), 0.7

@@ -4,10 +4,15 @@
 what it sees, and answers once the question is settled. It may be wrong (a short event slips between the frames of a
 zoom), so exemplars are kept only when they were graded right. Its note in `<think>` is the scratch pad that the tiny
 model learns to use.
+
+`HastyExpert` is the teacher of the cold start: most of the time it gives up after two looks and guesses. Whoever
+imitates it learns the grammar, to look where the question points and to read what is there, but not that it pays to go
+on looking: that is left to reinforcement learning.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -18,7 +23,7 @@ from vz_env.actions import format_answer, format_number, format_zoom
 
 from .policy import Observation
 
-__all__ = ["FrameLine", "NeedleExpert", "read_frame_lines"]
+__all__ = ["FrameLine", "HastyExpert", "NeedleExpert", "read_frame_lines"]
 
 _LINE: Final = re.compile(r"^(\d+(?:\.\d+)?)s: (?:new )?(.+)$", re.MULTILINE)
 _SCENE: Final = re.compile(r"(?:the|the right after the) (\w+) scene")
@@ -58,25 +63,70 @@ class NeedleExpert:
 
     def overview_note(self, observation: Observation) -> str:
         """What the first message shows of the events in question, for a policy that sees nothing else."""
-        search = _Search.read([observation.text, observation.text], observation.episode.question)
-        return "" if search is None else search.note()
+        question = observation.episode.question
+        search = _Search.read([observation.text, observation.text], question)
+        return _order_note(*_read_order(observation.text, question)) if search is None else search.note()
 
     def reply(self, observation: Observation) -> str:
         """The next action, with its note before it."""
         texts = [*(past.observation_text for past in observation.history), observation.text]
         search = _Search.read(texts, observation.episode.question)
         if search is None:
-            order = _read_order(texts[0], observation.episode.question)
-            return _with_note("", format_answer(order or _UNKNOWN))
+            scene, answer = _read_order(texts[0], observation.episode.question)
+            return _with_note(_order_note(scene, answer), format_answer(answer or _UNKNOWN))
         note = search.note()
-        if not search.is_settled() and search.slots_left() and observation.budget["zooms"] > 0:
+        looks = min(observation.budget["zooms"], self.patience(observation) - search.zooms)
+        if not search.is_settled() and search.slots_left() and looks > 0:
             start, end = search.slots[search.zooms]
             # As many frames as the cap allows, rounded down to one decimal; at least one frame.
             fps = max(
                 math.floor(10 * search.frames_per_zoom / (end - start)) / 10, math.ceil(100 / (end - start)) / 100
             )
             return _with_note(note, format_zoom((start, end), fps))
-        return _with_note(note, format_answer(search.answer() or _UNKNOWN))
+        return _with_note(note, format_answer(search.answer() or self.guess(observation)))
+
+    def patience(self, observation: Observation) -> int:
+        """Most looks that this expert takes in this episode."""
+        return observation.budget["zooms"] + len(observation.history)
+
+    def guess(self, observation: Observation) -> str:
+        """What it answers when it has seen nothing; it is legal, and never right."""
+        return _UNKNOWN
+
+
+class HastyExpert(NeedleExpert):
+    """Gives up after `looks` zooms in most episodes, and then guesses among the options.
+
+    In which episodes is drawn from their ids and texts, so `act` stays stateless and the same episode is played alike.
+    """
+
+    name = "HastyExpert"
+
+    def __init__(self, *, looks: int = 2, patient_share: float = 0.1) -> None:
+        """Take how soon it gives up.
+
+        Args:
+            looks: zooms after which it does.
+            patient_share: share of the episodes in which it looks everywhere all the same.
+        """
+        self.looks = looks
+        self.patient_share = patient_share
+
+    def patience(self, observation: Observation) -> int:
+        """As many looks as the budget allows in `patient_share` of the episodes, else `looks`."""
+        is_patient = _draw(observation, "patience") < self.patient_share
+        return super().patience(observation) if is_patient else self.looks
+
+    def guess(self, observation: Observation) -> str:
+        """One of the options, by chance."""
+        options = observation.episode.options
+        return options[int(_draw(observation, "guess") * len(options))] if options else super().guess(observation)
+
+
+def _draw(observation: Observation, what: str) -> float:
+    """A number in [0, 1) that is the same at every turn of an episode."""
+    digest = hashlib.sha256(f"{what} {observation.episode.id} {observation.episode.question}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 @dataclass(slots=True)
@@ -127,12 +177,11 @@ class _Search:
         return len(self.seen) >= needed
 
     def note(self) -> str:
-        """The scene before the first zoom; then what the last zoom showed, or the count so far."""
+        """The scene before the first zoom; then what the last zoom showed, and the count so far if one is asked."""
         if not self.sightings:
             return f"first new {self.scene},{format_number(self.slots[0][0])}" if self.slots else f"no {self.scene}"
-        if self.is_count:
-            return f"saw {len(self.seen)}"
-        return f"saw {' '.join(self.sightings[-1]) or _NOTHING}"
+        saw = f"I saw {' '.join(self.sightings[-1]) or _NOTHING}"
+        return f"{saw}, so {len(self.seen)}" if self.is_count else saw
 
     def answer(self) -> str:
         """The answer that what was seen gives; empty when nothing was."""
@@ -161,16 +210,22 @@ def _cards(text: str, scene: str) -> list[str]:
     return runs
 
 
-def _read_order(overview: str, question: str) -> str:
-    """Which scene is last, or comes right after the one named."""
+def _read_order(overview: str, question: str) -> tuple[str, str]:
+    """The scene that the question names, "" for none, and the scene that comes right after it, or last."""
     scenes: list[str] = []
     for line in read_frame_lines(overview):
         if line.colors and line.colors[0] not in scenes[-1:]:
             scenes.append(line.colors[0])
     found = _SCENE.search(question)
-    if found and found[1] in scenes[:-1]:
-        return scenes[scenes.index(found[1]) + 1]
-    return scenes[-1] if scenes else ""
+    if found:
+        later = scenes[scenes.index(found[1]) + 1 :] if found[1] in scenes else []
+        return found[1], later[0] if later else ""
+    return "", scenes[-1] if scenes else ""
+
+
+def _order_note(scene: str, answer: str) -> str:
+    """The note of a question about the order of scenes."""
+    return " ".join(("and then", scene, answer) if scene else ("and last", answer)).strip()
 
 
 def _with_note(note: str, action: str) -> str:

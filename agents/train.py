@@ -30,7 +30,7 @@ from .exemplars import AnswerTeacher, collect_exemplars, read_exemplars, write_e
 from .language_policy import LanguagePolicy
 from .learning_log import LearningLog
 from .model import LanguageModel
-from .needle_expert import NeedleExpert
+from .needle_expert import HastyExpert
 from .policy import Policy
 from .policy import load_policy as import_policy
 from .ppo import PPO, PPOConfig
@@ -57,7 +57,7 @@ class TrainConfig:
     from_scratch: bool = False
     """Make the tiny model's cold-start base anew instead of taking the shipped one."""
     teacher: str = ""
-    """Who plays the exemplars, as package.module:Name; empty: the scripted expert of the needle dataset."""
+    """Who plays the exemplars, as package.module:Name; empty: the hasty scripted expert of the needle dataset."""
     exemplar_episodes: int = 0
     """Episodes that the teacher plays, the first of the split; 0: all. PPO plays all of them in any case."""
     describe: str = "palette"
@@ -70,10 +70,6 @@ class TrainConfig:
     """Episodes of such an evaluation."""
     budget: Budget = field(default_factory=Budget)
     """What an episode may cost."""
-    base_epochs: int = 8
-    """Epochs over the exemplars that follow the curriculum when the base is made from scratch."""
-    base_lr: float = 1e-3
-    """Peak learning rate of these epochs."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     """Of a cold-start base made from scratch."""
     sft: SFTConfig = field(default_factory=SFTConfig)
@@ -170,26 +166,15 @@ def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage)
     folder = out / "base"
     if folder.is_dir():
         return load_base(folder)
-    longer = replace(config, sft=replace(config.sft, epochs=config.base_epochs, lr=config.base_lr))
-
-    def imitate(model: LanguageModel) -> dict[str, object]:
-        if longer.sft.epochs:
-            _fit(train, out / "exemplars.jsonl", longer, teacher=_teacher(config), model=model, stage=stage)
-        return {"exemplar_epochs": longer.sft.epochs}
-
     with stage("Cold-start base from random weights") as progress:
-        total = int(config.curriculum.seconds)
+        total = config.curriculum.steps
         return make_base(
-            folder,
-            train,
-            curriculum=config.curriculum,
-            on_progress=lambda made: progress(min(total, int(made.seconds)), total),
-            then=imitate,
+            folder, train, curriculum=config.curriculum, on_progress=lambda made: progress(made.step, total)
         )
 
 
 def _teacher(config: TrainConfig) -> Policy:
-    return import_policy(config.teacher) if config.teacher else NeedleExpert()
+    return import_policy(config.teacher) if config.teacher else HastyExpert()
 
 
 def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage = _silent) -> LanguageModel:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vz_agents.needle_expert import FrameLine, NeedleExpert, read_frame_lines
+from vz_agents.needle_expert import FrameLine, HastyExpert, NeedleExpert, read_frame_lines
 from vz_agents.policy import Observation, PastTurn
 from vz_agents.rollout import run_episode
 from vz_env.actions import Answer, Zoom, parse_action
@@ -133,31 +133,31 @@ APPEARS = "In the teal scene a card appears. Which colour is it?"
 @pytest.mark.parametrize(
     ("question", "looks", "expected"),
     [
-        (APPEARS, [["teal 88%, red"]], "<think>saw red</think><answer>red</answer>"),
-        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>saw blue</think><answer>blue</answer>"),
-        (APPEARS, [["teal"], ["teal"]], "<think>saw none</think><answer>unknown</answer>"),
+        (APPEARS, [["teal 88%, red"]], "<think>I saw red</think><answer>red</answer>"),
+        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>I saw blue</think><answer>blue</answer>"),
+        (APPEARS, [["teal"], ["teal"]], "<think>I saw none</think><answer>unknown</answer>"),
         (
             "In the teal scene two cards appear. Which comes first?",
             [["teal", "teal 50%, pink"]],
-            "<think>saw pink</think><answer>pink</answer>",
+            "<think>I saw pink</think><answer>pink</answer>",
         ),
         (
             "How many times does the red card appear in the teal scene?",
             [["teal 50%, red", "teal"], ["teal 50%, red", "teal", "teal 50%, red"]],
-            "<think>saw 3</think><answer>3</answer>",
+            "<think>I saw red red, so 3</think><answer>3</answer>",
         ),
         (
             "In the teal scene a card changes colour. From what into what?",
             [["teal 50%, red", "teal 50%, red", "teal 50%, blue"]],
-            "<think>saw red blue</think><answer>red to blue</answer>",
+            "<think>I saw red blue</think><answer>red to blue</answer>",
         ),
         (
             "In the teal scene, which card is shown right after the red one?",
             [["teal 50%, red", "teal", "teal 50%, blue"]],
-            "<think>saw red blue</think><answer>blue</answer>",
+            "<think>I saw red blue</think><answer>blue</answer>",
         ),
-        ("Which scene comes right after the teal scene?", [], "<think></think><answer>lime</answer>"),
-        ("Which scene is the last one?", [], "<think></think><answer>lime</answer>"),
+        ("Which scene comes right after the teal scene?", [], "<think>and then teal lime</think><answer>lime</answer>"),
+        ("Which scene is the last one?", [], "<think>and last lime</think><answer>lime</answer>"),
     ],
 )
 def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
@@ -169,7 +169,7 @@ def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
 )
 def test_it_zooms_slot_by_slot_until_a_card_was_seen(looks, segment):
     (action,) = NeedleExpert().act([observe(APPEARS, SCENES, looks)])
-    assert action.startswith(f"<think>{'saw none' if looks else 'first new teal,10'}</think>")
+    assert action.startswith(f"<think>{'I saw none' if looks else 'first new teal,10'}</think>")
     zoom = parse_action(action)
     assert isinstance(zoom, Zoom)
     assert zoom.segment == segment
@@ -194,3 +194,27 @@ def test_frame_lines_are_read_as_the_environment_writes_them():
     )
     assert read_frame_lines(text) == [FrameLine(130.0, ("teal",)), FrameLine(130.62, ("teal", "red"))]
     assert read_frame_lines("0s\n10s\nLeft") == []
+
+
+def test_the_hasty_expert_gives_up_after_two_looks_and_guesses(larger):
+    env = VideoZoomEnv(larger, budget=Budget(overview_frames=12), with_frames=False)
+    hasty = [run_episode(env, HastyExpert(patient_share=0.0), name, 0) for name in larger.ids]
+    patient = play(larger, Budget(overview_frames=12))
+
+    assert max(trajectory.metrics["zooms"] for trajectory in hasty) == 2
+    assert all(trajectory.status == "answered" for trajectory in hasty)
+    assert all(trajectory.metrics["invalid_actions"] == 0 for trajectory in hasty)
+    assert sum(t.score for t in hasty) < sum(t.score for t in patient) - 5
+    alike = [(a, b) for a, b in zip(hasty, patient, strict=True) if b.metrics["zooms"] < 2]
+    assert alike
+    assert all([turn.action for turn in a.turns] == [turn.action for turn in b.turns] for a, b in alike)
+
+
+def test_the_hasty_expert_is_patient_in_some_episodes(larger):
+    env = VideoZoomEnv(larger, budget=Budget(overview_frames=12), with_frames=False)
+    patient = [run_episode(env, HastyExpert(patient_share=1.0), name, 0) for name in larger.ids]
+    for mine, expert in zip(patient, play(larger, Budget(overview_frames=12)), strict=True):
+        assert [turn.action for turn in mine.turns[:-1]] == [turn.action for turn in expert.turns[:-1]]
+    mixed = [run_episode(env, HastyExpert(patient_share=0.5), name, 0) for name in larger.ids]
+    assert max(trajectory.metrics["zooms"] for trajectory in mixed) > 2
+    assert sum(trajectory.metrics["zooms"] for trajectory in mixed) < sum(t.metrics["zooms"] for t in patient)

@@ -26,10 +26,9 @@ from vz_env.errors import ConfigError, DatasetError
 
 CONFIG = TrainConfig(
     from_scratch=True,
-    base_epochs=0,
     eval_episodes=2,
     budget=Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44),
-    curriculum=CurriculumConfig(seconds=2.0, batch_size=4),
+    curriculum=CurriculumConfig(steps=10, batch_size=4),
     sft=SFTConfig(epochs=1),
     ppo=PPOConfig(iterations=2, prompts=2, samples=2, critic_warmup=1),
 )
@@ -139,7 +138,7 @@ def train_words(train_root, tmp_path):
     words = ["train", "--root", str(train_root), "--out", str(tmp_path / "run"), "--eval-episodes", "2"]
     words += ["--budget.overview-frames", "12", "--budget.max-turns", "2", "--budget.max-frames", "28"]
     words += ["--sft.epochs", "1", "--ppo.prompts", "2", "--ppo.samples", "2", "--ppo.critic-warmup", "1"]
-    return [*words, "--ppo.iterations", "2", "--from-scratch", "--curriculum.seconds", "1", "--curriculum.batch-size=4"]
+    return [*words, "--ppo.iterations", "2", "--from-scratch", "--curriculum.steps", "10", "--curriculum.batch-size=4"]
 
 
 def test_train_trains_continues_and_leaves_a_policy_that_eval_plays(train_words, train_root, tmp_path, capsys):
