@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict
+from numpy.typing import NDArray
 
-from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, parse_action
+from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, Zoom, parse_action
 from .budget import Budget, BudgetState, as_budget
 from .episode import Episode
 from .episode_state import EpisodeState
@@ -20,7 +24,7 @@ from .render import contact_sheet, timeline
 from .rewards import EpisodeEnd, RewardConfig, end_terms, reward_config, step_terms
 from .scoring import describe_parsed, score_answer
 from .spaces import FrameStack, Timestamps, Unicode
-from .video.sampling import overview_timestamps
+from .video.sampling import overview_count, overview_timestamps
 from .zoom_rules import ZoomPlan, plan_zoom
 
 if TYPE_CHECKING:
@@ -69,6 +73,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
 
     ## Arguments
     - `dataset`: a `Dataset`, or the name of a registered one, loaded with `split` and `dataset_options`.
+    - `root`: the folder of a dataset given by name, short for `dataset_options={"root": ...}`.
+    - `overview_fps`: at most so many overview frames a second, and at most `budget.overview_frames`; at least one.
     - `budget`: a `Budget`, or some of its limits as a mapping.
     - `describe`: words beside each frame: `none`, `palette` (`new`: another largest colour), `captions`, or a callable.
     - `reward`: a preset's name, a `RewardConfig`, or some of its weights as a mapping.
@@ -86,7 +92,9 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         self,
         dataset: Dataset | str,
         *,
+        root: str | os.PathLike[str] | None = None,
         split: str | None = None,
+        overview_fps: float | None = None,
         budget: Budget | Mapping[str, int] | None = None,
         describe: str | Describer = "palette",
         reward: str | RewardConfig | Mapping[str, float] = "strict",
@@ -100,7 +108,10 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
             raise ConfigError(
                 f"render_mode must be None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
-        self.dataset = _load(dataset, split, dataset_options)
+        if overview_fps is not None and not 0.0 < overview_fps < math.inf:
+            raise ConfigError(f"overview_fps must be positive and finite, got {overview_fps}")
+        self.dataset = _load(dataset, split, root, dataset_options)
+        self.overview_fps = overview_fps
         self.budget = as_budget(budget)
         self.reward_config = reward_config(reward)
         self.render_mode = render_mode
@@ -160,7 +171,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
             episode_id = self.dataset.episodes[int(self.np_random.integers(len(self.dataset)))].id
         episode = self.dataset.episode(episode_id)
         duration = self._observer.duration_seconds(episode)
-        look = self._observer.look(episode, overview_timestamps(duration, self.budget.overview_frames))
+        frames = overview_count(duration, self.budget.overview_frames, self.overview_fps)
+        look = self._observer.look(episode, overview_timestamps(duration, frames))
         state = BudgetState(self.budget)
         state.spend(frames=len(look.timestamps_seconds))
         run = self._run = EpisodeState(episode=episode, duration_seconds=duration, state=state, overview=look)
@@ -196,6 +208,27 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if isinstance(planned, InvalidAction):
             return self._refuse(run, planned)
         return self._zoom(run, planned)
+
+    def moments(self, action: str) -> NDArray[np.float64]:
+        """The moments, float64 (n,) seconds, that `step(action)` would show; none for what is no legal zoom.
+
+        Spends nothing. A caller that steps many environments decodes ahead what they share: `look_ahead`.
+        """
+        run = self._current()
+        parsed = parse_action(_as_text(action))
+        if run.end_reason is not None or not isinstance(parsed, Zoom):
+            return np.zeros(0)
+        made = [(plan.segment, plan.fps) for plan in run.zooms]
+        planned = plan_zoom(parsed, duration_seconds=run.duration_seconds, state=run.state, made=made)
+        return np.zeros(0) if isinstance(planned, InvalidAction) else planned.timestamps_seconds
+
+    def look_ahead(self, timestamps_seconds: NDArray[np.float64]) -> None:
+        """Bring moments of the running episode's video into the caches, so that steps find them there.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        self._observer.warm(self._current().episode, timestamps_seconds)
 
     def _zoom(self, run: EpisodeState, plan: ZoomPlan) -> StepResult:
         """Show the frames of a legal zoom."""
@@ -294,12 +327,22 @@ def _as_text(action: Any) -> str:
     return action
 
 
-def _load(dataset: Dataset | str, split: str | None, options: Mapping[str, Any] | None) -> Dataset:
-    """Load a dataset by name; one that is loaded already takes neither split nor options."""
+def _load(
+    dataset: Dataset | str,
+    split: str | None,
+    root: str | os.PathLike[str] | None,
+    options: Mapping[str, Any] | None,
+) -> Dataset:
+    """Load a dataset by name; one that is loaded already takes neither split nor options, and no other root."""
+    given: dict[str, Any] = {"split": split, "root": root}
     if isinstance(dataset, str):
         from .datasets.registry import load_dataset
 
-        return load_dataset(dataset, **({"split": split} if split is not None else {}), **(options or {}))
+        return load_dataset(
+            dataset, **{name: value for name, value in given.items() if value is not None}, **(options or {})
+        )
+    if root is not None and dataset.root != Path(root).resolve():
+        raise ConfigError(f"root is for datasets given by name: this one is loaded already, from {dataset.root}")
     if (split is not None and split != dataset.split) or options:
         raise ConfigError("split and dataset_options are for datasets given by name: this one is loaded already")
     return dataset

@@ -85,8 +85,9 @@ def load_subtitles(file: SubtitleFile) -> SubtitleTrack:
     """Read a subtitle file; `offset_seconds` is added to every time in it.
 
     SubRip and WebVTT are read by pysubs2. JSON is a list of `{"start": ..., "end": ..., "line": ...}` (`"text"` serves
-    for `"line"`), times in seconds or as `"HH:MM:SS.mmm"`. Lines without text, without length, or that end before the
-    video begins are left out; a very long line is cut.
+    for `"line"`, `"timestamp": [start, end]` for both times), times in seconds or as `"HH:MM:SS.mmm"`; an end of null
+    is that of the video. Lines without text, without length, or that end before the video begins are left out; a very
+    long line is cut.
 
     Raises:
         DatasetError: no such file, too large, not text, or not of its format; the message names the file.
@@ -146,10 +147,19 @@ def _json_cues(text: str) -> list[tuple[float, float, str]]:
         words = record.get("line", record.get("text"))
         if not isinstance(words, str):
             raise TypeError(f"cue {number}: 'line' or 'text' must be a string")
-        if "start" not in record or "end" not in record:
-            raise ValueError(f"cue {number}: 'start' and 'end' are wanted")
-        cues.append((_seconds(record["start"], number), _seconds(record["end"], number), words))
+        start, end = _times(record, number)
+        cues.append((_seconds(start, number), math.inf if end is None else _seconds(end, number), words))
     return cues
+
+
+def _times(record: dict[str, object], number: int) -> tuple[object, object]:
+    """The two times of a cue as they stand, in either of the two shapes."""
+    if "start" in record and "end" in record:
+        return record["start"], record["end"]
+    both = record.get("timestamp")
+    if not isinstance(both, list) or len(both) != 2:
+        raise ValueError(f"cue {number}: 'start' and 'end' are wanted, or 'timestamp' with both")
+    return both[0], both[1]
 
 
 def _seconds(value: object, number: int) -> float:

@@ -427,3 +427,18 @@ def test_repr_and_arrays_of_a_step_are_its_own(env):
     assert repr(env).startswith("VideoZoomEnv(Dataset(name='Tiny'")
     assert not np.shares_memory(first["timestamps"], second["timestamps"])
     assert env_module.__all__ == ["VideoZoomEnv"]
+
+
+def test_overview_fps_bounds_the_overview_and_the_budget_still_holds(tiny):
+    seen, _ = VideoZoomEnv(tiny, overview_fps=0.25).reset(seed=0)
+    np.testing.assert_allclose(seen["timestamps"], [0, 4, 8, 12, 16])
+    seen, _ = VideoZoomEnv(tiny, overview_fps=25.0, budget={"overview_frames": 4}).reset(seed=0)
+    assert len(seen["frames"]) == 4
+    with pytest.raises(ConfigError, match="overview_fps must be positive"):
+        VideoZoomEnv(tiny, overview_fps=0.0)
+
+
+def test_a_loaded_dataset_takes_its_own_root_alone(tiny, tmp_path):
+    assert VideoZoomEnv(tiny, root=tiny.root).dataset is tiny
+    with pytest.raises(ConfigError, match="loaded already"):
+        VideoZoomEnv(tiny, root=tmp_path)
