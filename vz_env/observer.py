@@ -169,6 +169,18 @@ class Observer:
             words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None)]
         return Look(frames, timestamps_seconds, tuple(mark_changes(words) if self._describe == "palette" else words))
 
+    def warm(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> None:
+        """Bring into the caches what `look` wants at these moments: several looks then share one pass over the video.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        for chunk in _chunks(timestamps_seconds):
+            if self._with_frames or callable(self._describe):
+                self.frames(episode, chunk)
+            else:
+                self._words(episode, chunk, None)
+
     def frames(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Decode the frames at some moments: uint8 (n, height, width, 3), read-only."""
         if not len(timestamps_seconds):
