@@ -12,7 +12,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
-from numpy.typing import NDArray
 
 from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, Zoom, parse_action
 from .budget import Budget, BudgetState, as_budget
@@ -209,27 +208,6 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if isinstance(planned, InvalidAction):
             return self._refuse(run, planned)
         return self._zoom(run, planned)
-
-    def moments(self, action: str) -> NDArray[np.float64]:
-        """The moments, float64 (n,) seconds, that `step(action)` would show; none for what is no legal zoom.
-
-        Spends nothing. A caller that steps many environments decodes ahead what they share: `look_ahead`.
-        """
-        run = self._current()
-        parsed = parse_action(_as_text(action))
-        if run.end_reason is not None or not isinstance(parsed, Zoom):
-            return np.zeros(0)
-        made = [(plan.segment, plan.fps) for plan in run.zooms]
-        planned = plan_zoom(parsed, duration_seconds=run.duration_seconds, state=run.state, made=made)
-        return np.zeros(0) if isinstance(planned, InvalidAction) else planned.timestamps_seconds
-
-    def look_ahead(self, timestamps_seconds: NDArray[np.float64]) -> None:
-        """Bring moments of the running episode's video into the caches, so that steps find them there.
-
-        Raises:
-            VideoError: when the video cannot be read.
-        """
-        self._observer.warm(self._current().episode, timestamps_seconds)
 
     def moments(self, action: str) -> NDArray[np.float64]:
         """The moments, float64 (n,) seconds, that `step(action)` would show; none for what is no legal zoom.

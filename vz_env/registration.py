@@ -18,7 +18,6 @@ __all__ = ["DATASET_GROUP", "ENTRY_POINT", "VECTOR_ENTRY_POINT", "env_id", "regi
 
 ENTRY_POINT: Final = "vz_env.env:VideoZoomEnv"
 VECTOR_ENTRY_POINT: Final = "vz_env.vector:VideoZoomVectorEnv"
-VECTOR_ENTRY_POINT: Final = "vz_env.vector:VideoZoomVectorEnv"
 DATASET_GROUP: Final = "vz_env.datasets"
 """The entry points by which a package brings a dataset: its name, and a loader `loader(*, split, **options)`."""
 _NAMESPACE: Final = "VZ"
