@@ -27,6 +27,7 @@ MAX_LINES: Final = 200_000
 MAX_LINE_CHARACTERS: Final = 2_000
 
 _CLOCK: Final = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)", re.ASCII)
+_WORD: Final = re.compile(r"\w+")
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 
 
@@ -74,6 +75,25 @@ class SubtitleTrack:
         """Return the lines that are on at some moment of a segment, in order."""
         until = bisect.bisect_left(self._starts, segment.end_seconds)
         return tuple(line for line in self.lines[:until] if line.end_seconds > segment.start_seconds)
+
+    def search(self, words: str, limit: int) -> tuple[tuple[SubtitleLine, ...], int]:
+        """Find the lines that hold most of some words.
+
+        A word matches a whole word of a line, whatever the case. Only lines that hold as many of the different words as
+        the best line does are found, so that "red card" finds "a red card" and not every "red", where there is one.
+
+        Args:
+            words: what to look for.
+            limit: most lines to return.
+
+        Returns:
+            The first `limit` of the found lines in order of time, and how many were found in all.
+        """
+        wanted = set(_WORD.findall(words.casefold()))
+        held = [len(wanted & set(_WORD.findall(line.text.casefold()))) for line in self.lines]
+        best = max(held, default=0)
+        found = [line for line, count in zip(self.lines, held, strict=True) if count == best] if best else []
+        return tuple(found[:limit]), len(found)
 
     def __repr__(self) -> str:
         """Show the number of lines and the span."""

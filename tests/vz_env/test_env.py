@@ -76,6 +76,7 @@ def test_zoom_shows_frames_between_the_overview(env):
         "action": "zoom",
         "invalid_code": None,
         "segment": [12.0, 13.0],
+        "clamped": None,
         "fps": 4.0,
         "frames_new": 4,
     }
@@ -94,6 +95,7 @@ def test_right_answer_ends_the_episode(env):
         "action": "answer",
         "invalid_code": None,
         "segment": None,
+        "clamped": None,
         "fps": None,
         "frames_new": 0,
         "end_reason": "answered",
@@ -102,6 +104,10 @@ def test_right_answer_ends_the_episode(env):
         "parsed": "B",
         "evidence_hit": True,
         "evidence_coverage": 1.0,
+        "evidence_iou": pytest.approx(0.4),
+        "evidence_frames": 6.0,
+        "first_hit_turn": 1.0,
+        "redundancy": 0.0,
         "zooms": 1,
         "invalid_actions": 0,
         "reward_terms": {
