@@ -26,7 +26,7 @@ from .subtitles import SubtitleTrack, load_subtitles
 from .video.access import resolve_video
 from .video.describe import Describer, make_describer, mark_changes
 from .video.index import VideoInfo
-from .video.reader import open_reader
+from .video.opening import open_reader
 
 __all__ = ["Look", "Observer", "VideoClock", "forget_words", "no_frames"]
 
