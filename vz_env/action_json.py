@@ -71,8 +71,8 @@ def _called(name: Any, given: dict[str, Any]) -> Zoom | InvalidAction:
         return _check_range(start, end, CROP_VIDEO_FPS, None)
     if not frames >= 1 or frames != math.floor(frames):
         return InvalidAction("BAD_RANGE", "num_frames must be a whole number of at least 1.")
-    # A length of zero or of infinity is refused with the range, where its message belongs.
-    return _check_range(start, end, frames / (end - start) if 0 < end - start < math.inf else 1.0, None)
+    # A length of nothing is refused with the range, where its message belongs.
+    return _check_range(start, end, frames / (end - start) if end > start else 1.0, None)
 
 
 class _Nothing:
