@@ -81,6 +81,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
     - `dataset`: a `Dataset`, or the name of a registered one, loaded with `split` and `dataset_options`.
     - `root`: the folder of a dataset given by name, short for `dataset_options={"root": ...}`.
     - `overview_fps`: at most so many overview frames a second, and at most `budget.overview_frames`; at least one.
+    - `overview_from`: `exact` moments, or the `keyframes` before them: many times faster, true if uneven timestamps.
     - `budget`: a `Budget`, or some of its limits as a mapping.
     - `describe`: words beside each frame: `none`, `palette` (`new`: another largest colour), `captions`, or a callable.
     - `reward`: a preset's name, by default the protocol's; a `RewardConfig`, or some of its weights as a mapping.
@@ -105,6 +106,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         root: str | os.PathLike[str] | None = None,
         split: str | None = None,
         overview_fps: float | None = None,
+        overview_from: str = "exact",
         budget: Budget | Mapping[str, Any] | None = None,
         describe: str | Describer = "palette",
         reward: str | RewardConfig | Mapping[str, float] | None = None,
@@ -126,6 +128,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
             raise ConfigError(f"overview_fps must be positive and finite, got {overview_fps}")
         self.dataset = _load(dataset, split, root, dataset_options)
         self.overview_fps = overview_fps
+        self.overview_from = _overview_source(overview_from, protocol)
         self.grammar = as_grammar(eyes)
         self.protocol = as_protocol(protocol, grammar=self.grammar, zoom_mode=zoom_mode, zoom_fps=zoom_fps)
         self.budget = as_budget(budget, PUBLISHED_BUDGET if protocol == "videozoomer" else None)
@@ -174,6 +177,9 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         episode = self.dataset.episode(episode_id)
         clock = self._clock(episode)
         moments = self.protocol.overview(clock, self._overview_frames(), self.overview_fps)
+        if self.overview_from == "keyframes":
+            times = self._observer.keyframe_times(episode, moments.read_at)
+            moments = replace(moments, named=times, read_at=times)
         look = replace(self._observer.look(episode, moments.read_at), timestamps_seconds=moments.named)
         state = BudgetState(
             self.budget,
@@ -355,6 +361,17 @@ def _as_text(action: Any) -> str:
     if not isinstance(action, str):
         raise ConfigError(f"an action must be a str, got {type(action).__name__}")
     return action
+
+
+def _overview_source(name: str, protocol: str) -> str:
+    """Check `overview_from`; a protocol that reproduces published frames has no say in which these are."""
+    if name not in ("exact", "keyframes"):
+        raise ConfigError(f"overview_from must be 'exact' or 'keyframes', got {name!r}")
+    if name == "keyframes" and protocol != "strict":
+        raise ConfigError(
+            f"overview_from='keyframes' is for protocol 'strict': {protocol!r} says which frames it shows"
+        )
+    return name
 
 
 def _load(

@@ -212,6 +212,16 @@ class Observer:
             words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None, crop)]
         return Look(frames, timestamps_seconds, tuple(mark_changes(words) if self._describe == "palette" else words))
 
+    def keyframe_times(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """When the keyframes at or before some moments are presented: float64 (n or fewer,), rising, each once.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        reader = open_reader(episode.video_path, self._root)
+        parts = [reader.keyframe_times(chunk) for chunk in _chunks(timestamps_seconds)]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0)
+
     def warm(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> None:
         """Bring into the caches what `look` wants at these moments: several looks then share one pass over the video.
 

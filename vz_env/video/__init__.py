@@ -8,7 +8,14 @@ from .frame_store import FrameStore
 from .frames import FrameBatch, fit_size
 from .index import VideoInfo
 from .limits import DecodeLimits
-from .opening import ReaderOptions, configure_readers, forget_failures, open_reader, quarantined_files
+from .opening import (
+    ReaderOptions,
+    configure_readers,
+    configured_readers,
+    forget_failures,
+    open_reader,
+    quarantined_files,
+)
 from .reader import VideoReader
 from .sampling import overview_timestamps, uniform_timestamps, zoom_frame_count, zoom_timestamps
 
@@ -23,6 +30,7 @@ __all__ = [
     "VideoInfo",
     "VideoReader",
     "configure_readers",
+    "configured_readers",
     "fit_size",
     "forget_failures",
     "frame_cache",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +18,14 @@ from .pool import ReaderPool
 from .quarantine import Quarantine, QuarantinedFile
 from .reader import ISOLATIONS, Isolation, VideoReader
 
-__all__ = ["ReaderOptions", "configure_readers", "forget_failures", "open_reader", "quarantined_files"]
+__all__ = [
+    "ReaderOptions",
+    "configure_readers",
+    "configured_readers",
+    "forget_failures",
+    "open_reader",
+    "quarantined_files",
+]
 
 MAX_READERS: Final = 8
 _PASSING: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EIO, errno.EINTR}
@@ -97,6 +106,16 @@ def configure_readers(options: ReaderOptions | None = None) -> ReaderOptions:
     if before != _options:
         _POOL.clear()
     return before
+
+
+@contextmanager
+def configured_readers(options: ReaderOptions) -> Iterator[None]:
+    """`configure_readers` while the block runs."""
+    before = configure_readers(options)
+    try:
+        yield
+    finally:
+        configure_readers(before)
 
 
 def quarantined_files() -> tuple[QuarantinedFile, ...]:
