@@ -105,6 +105,8 @@ class DiscreteZoom(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructor
         self.action_space = MultiDiscrete([2, bins, len(self.lengths), len(self.shares), options])
         self.observation_space = Dict(self._spaces())
         self._memory = BinMemory(bins=bins, duration_seconds=1.0)
+        self.text_observation: dict[str, Any] = {}
+        """The latest observation of the environment itself, for a teacher that reads text."""
         self._said: list[str] = []
         self._frames_left = 0
         self._question: Observation = {}
@@ -146,14 +148,14 @@ class DiscreteZoom(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructor
             bins=self.bins, duration_seconds=info["duration_seconds"], thumbnail_size=self._thumbnail_size
         )
         self._said = []
-        return self._observe(observation, is_overview=True), info
+        return self.observe(observation, is_overview=True), info
 
     def step(self, action: NDArray[np.int64]) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Say the action in words, and show what came of it in numbers; `info["text_action"]` holds the words."""
         text = self.to_text(action)
         observation, reward, terminated, truncated, info = self.env.step(text)
         return (
-            self._observe(observation, is_overview=False),
+            self.observe(observation, is_overview=False),
             reward,
             terminated,
             truncated,
@@ -203,8 +205,12 @@ class DiscreteZoom(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructor
             dtype=np.int64,
         )
 
-    def _observe(self, observation: dict[str, Any], *, is_overview: bool) -> Observation:
-        """Take an observation in and show all that is known, in new arrays."""
+    def observe(self, observation: dict[str, Any], *, is_overview: bool) -> Observation:
+        """Take in an observation of the environment itself, and show all that is known, in new arrays.
+
+        `reset` and `step` call it; so does who steps the environment in text and wants the numbers beside.
+        """
+        self.text_observation = observation
         self._memory.add(observation, is_overview=is_overview)
         self._frames_left = int(observation["budget"]["frames"])
         limits = np.array([self._budget.max_turns, self._budget.max_zooms, self._budget.max_frames])
