@@ -10,7 +10,7 @@ from vz_env.actions import format_answer, format_zoom
 from vz_env.budget import Budget
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey, Segment
-from vz_env.errors import ConfigError, ResetNeeded
+from vz_env.errors import ResetNeeded
 from vz_env.rewards import RewardConfig
 
 HIT = format_zoom((12, 14), 8)

@@ -55,8 +55,7 @@ class StrictProtocol(Protocol):
                 fixed_fps=self.zoom_fps,
             )
         if isinstance(parsed, SubtitleSearch) and run.state.searches_left < 1:
-            legal = "a zoom or an answer" if run.state.zooms_left else "an answer"
-            return InvalidAction("LAST_TURN", f"No search is left, only {legal} is legal now.")
+            return InvalidAction("LAST_TURN", "No search is left, the line below says what is.")
         if isinstance(parsed, Answer) and self.is_zoom_forced and not run.zooms and run.state.zooms_left:
             return InvalidAction("ZOOM_FIRST", "Zoom at least once before you answer.")
         return parsed
