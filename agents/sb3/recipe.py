@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from vz_env.env import VideoZoomEnv
 from vz_env.errors import ConfigError
-from vz_env.wrappers.discrete_zoom import DiscreteZoom
+from vz_env.wrappers.discrete_zoom import ANSWER, DiscreteZoom
 
 from ..policy import Policy
 from ..rollout import EpisodeRun
@@ -172,13 +172,14 @@ def train_discrete_zoom(
 def _warm_start(
     model: PPO, dataset: Dataset, teacher: Policy, config: DiscreteZoomConfig, note: Callable[[str], None]
 ) -> None:
-    """Imitate the teacher; a blind student sees the teacher's states without the video."""
+    """Imitate the teacher; a blind student imitates its answers alone, with the video hidden: zooms show it nothing."""
     started = time.monotonic()
     env = make_discrete_env(dataset, replace(config, is_blind=False))
     ids = Random(config.seed).sample(dataset.ids, min(len(dataset), config.demonstrations or len(dataset)))
     steps = collect_demonstrations(env, teacher, ids, seed=config.seed)  # type: ignore[arg-type]
     if config.is_blind:
-        steps = [replace(step, observation=hide_video(step.observation)) for step in steps]
+        answers = [step for step in steps if step.action[0] == ANSWER]
+        steps = [replace(step, observation=hide_video(step.observation)) for step in answers]
     collected = time.monotonic()
     if not config.clone_epochs:
         return

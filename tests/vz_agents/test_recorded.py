@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vz_agents.policy import as_policy
 from vz_agents.rollout import run_episode
-from vz_agents.trajectory import SCHEMA_VERSION, Trajectory
+from vz_agents.trajectory import _STATUS_OF_END, SCHEMA_VERSION, Trajectory
 from vz_env.actions import format_answer, format_zoom
 from vz_env.wrappers import RecordTrajectory
 from vz_env.wrappers import record as recording
@@ -21,3 +21,7 @@ def test_recorded_lines_are_trajectories(make_envs, needle, tmp_path):
 
     assert recording.SCHEMA_VERSION == SCHEMA_VERSION
     assert read == told
+
+
+def test_ends_have_the_same_names():
+    assert {reason: recording._STATUS.get(reason, "out_of_budget") for reason in _STATUS_OF_END} == _STATUS_OF_END

@@ -20,7 +20,8 @@ __all__ = ["RecordTrajectory"]
 
 SCHEMA_VERSION: Final = 1  # of the trajectory format
 _METRICS: Final = ("frames_used", "zooms", "invalid_actions", "evidence_hit", "evidence_coverage")
-_STATUS: Final = {"answered": "answered", "out_of_turns": "out_of_budget", "invalid_limit": "invalid_limit"}
+_STATUS: Final = {"answered": "answered", "invalid_limit": "invalid_limit", "stopped": "stopped"}
+"""Of an end's reason; every other one is a budget that is spent."""
 
 
 class RecordTrajectory(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructorArgs):
