@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from types import TracebackType
 from typing import Final, Literal, Self, get_args
 
@@ -30,6 +31,7 @@ from .memory import PictureMemory
 from .quarantine import Quarantine
 from .source import LocalSource, PictureSource
 from .survey import PacketSurvey, Progress
+from .timeline import Timeline
 
 __all__ = ["ISOLATIONS", "Isolation", "VideoReader"]
 
@@ -102,6 +104,16 @@ class VideoReader:
     def identity(self) -> FileIdentity:
         """The file this reader was opened from."""
         return self._source.identity
+
+    @property
+    def timeline(self) -> Timeline:
+        """Its ends in ticks, for what works on packets; everybody else counts in seconds."""
+        return self._source.timeline
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds of one tick."""
+        return self._source.time_base
 
     def frames_at(
         self,
