@@ -150,6 +150,11 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         )
 
     @property
+    def system_text(self) -> str:
+        """The rules and the grammar of the actions, for chat models that have not been trained on them."""
+        return self.protocol.system_text(self.budget)
+
+    @property
     def episode(self) -> Episode:
         """The public half of the running (or just ended) episode."""
         return self._current().episode

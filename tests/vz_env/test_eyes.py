@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from vz_env import prompts
 from vz_env.actions import format_answer, format_subtitle_search, format_zoom
 from vz_env.budget import Budget
 from vz_env.cropping import crop_box
@@ -41,6 +42,17 @@ def spoken(tiny, tmp_path):
     file = SubtitleFile(tmp_path / "a.srt", "srt")
     episode = replace(tiny.episode("q0"), subtitles=file)
     return Dataset(name="Spoken", episodes=[episode], keys={"q0": AnswerKey(answer_indices=(1,))})
+
+
+def test_system_text_tells_of_the_eyes_that_are_open(tiny):
+    texts = {eye: VideoZoomEnv(tiny, eyes=[eye]).system_text for eye in ("crop", "subtitle_search", "several_zooms")}
+    plain = VideoZoomEnv(tiny).system_text
+
+    assert plain == prompts.system_message(Budget())
+    assert '"crop":[x0,y0,x1,y1]' in texts["crop"]
+    assert "<subtitle_search>words</subtitle_search>" in texts["subtitle_search"]
+    assert "several zooms in one turn" in texts["several_zooms"]
+    assert all(set(plain.splitlines()) < set(text.splitlines()) for text in texts.values())
 
 
 def test_a_crop_shows_part_of_the_picture(tiny, play):

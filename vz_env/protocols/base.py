@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..actions import Answer, InvalidAction, SubtitleSearch
+from ..budget import Budget
 from ..episode import AnswerKey
 from ..episode_state import EpisodeState
 from ..observer import Look, VideoClock
@@ -60,6 +61,10 @@ class Protocol(abc.ABC):
     """Whether `overview` and `read` count frames, and so want the average rate of the video."""
     may_overdraw: ClassVar[bool] = False
     """Whether the last zoom may show more frames than are left."""
+
+    @abc.abstractmethod
+    def system_text(self, budget: Budget) -> str:
+        """The rules and the grammar, for chat models that have not been trained on them."""
 
     @abc.abstractmethod
     def overview(self, clock: VideoClock, frames: int, fps: float | None) -> Moments:

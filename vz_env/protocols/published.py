@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..actions import MAX_ACTION_CHARS, Answer, InvalidAction
+from ..budget import Budget
 from ..episode import AnswerKey, Segment
 from ..episode_state import EpisodeState
 from ..observer import Look, VideoClock
@@ -30,6 +31,13 @@ from .published_reward import candidate_answer, count_zooms, is_format_right, is
 
 __all__ = ["PublishedProtocol"]
 
+_SYSTEM_TEXT = """You are a helpful assistant. You get a video at a low frame rate, and a question about it.
+Where you need to see more, ask for a clip at a higher rate: \
+<video_zoom>{{"segment": [start_sec, end_sec], "fps": number}}</video_zoom>
+(end_sec - start_sec) * fps must not be more than {most}. For example \
+<video_zoom>{{"segment": [4, 6], "fps": 2}}</video_zoom> shows the part from 4 s to 6 s at 2 frames a second.
+When you zoom, do not answer in the same turn. You may zoom again until you have seen enough or are told to stop.
+Think first, inside <think></think>. Give the answer inside <answer></answer>."""
 _LAST_ROUND = "No zoom is left, answer now."
 _AFTER_FRAMES = "Think about these frames, then zoom again or answer."
 _AFTER_ERROR = "Find what was wrong with the zoom, and do it differently."
@@ -50,6 +58,10 @@ class PublishedProtocol(Protocol):
     name = "videozoomer"
     wants_clock = True
     may_overdraw = True
+
+    def system_text(self, budget: Budget) -> str:
+        """What the published prompt tells, in our words: the tool, its JSON, its limit of frames, and the tags."""
+        return _SYSTEM_TEXT.format(most=budget.max_frames_per_zoom)
 
     def overview(self, clock: VideoClock, frames: int, fps: float | None) -> Moments:
         """Every second at 0.5 fps, or so many frames from the first to the last one."""

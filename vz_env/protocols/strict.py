@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import prompts
 from ..actions import Answer, Grammar, InvalidAction, SubtitleSearch, Zoom, Zooms, parse_action
+from ..budget import Budget
 from ..episode import AnswerKey
 from ..episode_state import EpisodeState
 from ..observer import Look, VideoClock
@@ -36,6 +37,10 @@ class StrictProtocol(Protocol):
     zoom_fps: float | None
 
     name = "strict"
+
+    def system_text(self, budget: Budget) -> str:
+        """The rules, and the eyes that are switched on."""
+        return prompts.system_message(budget, self.grammar)
 
     def overview(self, clock: VideoClock, frames: int, fps: float | None) -> Moments:
         """Evenly spread from the start: k * duration / n."""

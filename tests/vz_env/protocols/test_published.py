@@ -44,6 +44,13 @@ def test_budget_and_reward_are_the_published_ones(tiny):
     assert PUBLISHED_BUDGET.max_turns == 5
 
 
+def test_system_text_tells_the_tool_and_its_limit(tiny):
+    env = VideoZoomEnv(tiny, protocol="videozoomer", budget={"max_frames_per_zoom": 8})
+
+    assert '<video_zoom>{"segment": [4, 6], "fps": 2}</video_zoom>' in env.system_text
+    assert "must not be more than 8." in env.system_text
+
+
 def test_overview_is_labelled_and_tells_no_budget(published):
     observation, _ = published.reset(options={"episode_id": "q0"})
     lines = observation["text"].splitlines()
