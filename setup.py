@@ -12,12 +12,21 @@ EXTRAS = {
     "sb3": ["stable-baselines3>=2.6", "tensorboard>=2.18"],
     "openai": ["openai>=2.0"],
     "plots": ["matplotlib>=3.9"],
-    "bench": ["rich>=13.9", "tyro>=0.9", "jinja2>=3.1", "matplotlib>=3.9"],
+    "bench": ["rich>=13.9", "tyro>=0.9", "jinja2>=3.1", "matplotlib>=3.9", "pyyaml>=6.0"],
+    "parquet": ["pyarrow>=17.0"],
+    "ray": ["ray>=2.40"],
     "docs": ["sphinx>=8.0", "myst-parser>=4.0", "furo>=2024.8"],
 }
 ALL = sorted({requirement for group in EXTRAS.values() for requirement in group})
 CHECKS = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2.3", "codespell>=2.4", "build>=1.2", "setuptools>=77"]
 DEV = ["pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", *CHECKS]
+
+BENCHMARKS = {  # dataset name -> module of its adapter: `gym.make("VZ/MLVU-v0", root=...)` finds it through these
+    **{"MLVU": "mlvu", "LongVideoBench": "longvideobench", "LVBench": "lvbench", "VideoMME": "videomme"},
+    **{"VideoMMMU": "videommmu", "LongVideoReason": "longvideoreason", "VideoHolmes": "videoholmes"},
+    **{"CGBench": "cgbench", "NExTQA": "nextqa", "NExTGQA": "nextgqa", "EgoSchema": "egoschema"},
+    **{"VNBench": "vnbench", "CharadesSTA": "charades", "VideoZoomer": "videozoomer"},
+}
 
 setup(
     name="vz-env",
@@ -34,6 +43,9 @@ setup(
     package_data={name: ["py.typed", "assets/*/*", "templates/*"] for name in FOLDERS},
     install_requires=["numpy>=1.26", "gymnasium>=1.1", "av>=14.0", "pillow>=10.3", "pydantic>=2.9", "pysubs2>=1.7"],
     extras_require={**EXTRAS, "all": ALL, "dev": [*ALL, *DEV]},
-    entry_points={"console_scripts": ["vz=vz_benchmarks.cli:main"]},
+    entry_points={
+        "console_scripts": ["vz=vz_benchmarks.cli:main"],
+        "vz_env.datasets": [f"{name}=vz_benchmarks.adapters.{module}:load" for name, module in BENCHMARKS.items()],
+    },
     zip_safe=False,
 )

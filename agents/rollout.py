@@ -27,7 +27,17 @@ from .trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
 __all__ = ["EpisodeRun", "collect_rollouts", "episode_seed", "run_episode"]
 
 _MOST_ACTION_CHARS: Final = 2 * MAX_ACTION_CHARS  # past what is read, and still too long: records stay small
-_METRICS: Final = ("frames_used", "zooms", "invalid_actions", "evidence_hit", "evidence_coverage")
+_METRICS: Final = (
+    "frames_used",
+    "zooms",
+    "invalid_actions",
+    "evidence_hit",
+    "evidence_coverage",
+    "evidence_iou",
+    "evidence_frames",
+    "first_hit_turn",
+    "redundancy",
+)
 
 
 def episode_seed(seed: int, episode_id: str, repeat: int = 0) -> int:
@@ -110,7 +120,7 @@ class EpisodeRun:
             text=seen["text"],
             frames=seen["frames"],
             timestamps=np.asarray(seen["timestamps"], dtype=np.float64),
-            budget={name: int(left) for name, left in seen["budget"].items()},
+            budget={name: left.item() for name, left in seen["budget"].items()},
             episode=self.env.unwrapped.episode,
             turn=len(history),
             history=history,

@@ -24,7 +24,9 @@ SCHEMA_VERSION: Final = 1
 _STATUS_OF_END: Final = {
     "answered": "answered",
     "out_of_turns": "out_of_budget",
+    "exceeded": "out_of_budget",
     "invalid_limit": "invalid_limit",
+    "stopped": "stopped",
 }
 
 _LOG_PROB_SLACK: Final = 1e-3  # a float32 log-softmax may come out a hair above zero
@@ -123,10 +125,11 @@ class TurnRecord:
 class Trajectory:
     """One episode as a policy went through it.
 
-    `status` is `answered`, `out_of_budget`, `invalid_limit` or `error:<type>`; `score` is in [0, 1], or None when the
-    episode failed or cannot be graded offline; `reward` is the sum over turns; `metrics` are numbers by name
-    (frames_used, zooms, invalid_actions, evidence_hit, evidence_coverage, reward terms); `error` is the message behind
-    an `error:` status; `seconds` is wall-clock and takes no part in equality.
+    `status` is `answered`, `out_of_budget`, `invalid_limit`, `stopped` (protocol `videozoomer`: a reply without an
+    action) or `error:<type>`; `score` is in [0, 1], or None when the episode failed or cannot be graded offline;
+    `reward` is the sum over turns; `metrics` are numbers by name (frames_used, zooms, invalid_actions, what `info` says
+    of the evidence, reward terms); `error` is the message behind an `error:` status; `seconds` is wall-clock and takes
+    no part in equality.
     """
 
     episode_id: str

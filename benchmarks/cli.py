@@ -1,4 +1,4 @@
-"""The `vz` command: `vz demo | eval | train | report | list | needle make`.
+"""The `vz` command: `vz demo | eval | train | report | list | doctor | probe | prepare | needle make`.
 
 Each verb lives in a module of its own that is imported when the verb is used, so that `vz list` waits for no torch.
 Exit codes: 0 done; 2 usage, configuration, dataset or model; 3 too many episodes failed; 74 the disk is full; 130 and
@@ -78,6 +78,24 @@ VERBS: Final[dict[str, Verb]] = {
         args="ListArgs",
         run="run_list",
         summary="list datasets and policies",
+    ),
+    "probe": Verb(
+        module="vz_benchmarks.commands.probe",
+        args="ProbeArgs",
+        run="run_probe",
+        summary="what a video file is, and what looking into it costs",
+    ),
+    "prepare": Verb(
+        module="vz_benchmarks.commands.prepare",
+        args="PrepareArgs",
+        run="run_prepare",
+        summary="re-encode a dataset's videos so that zooms get fast",
+    ),
+    "doctor": Verb(
+        module="vz_benchmarks.commands.doctor",
+        args="DoctorArgs",
+        run="run_doctor",
+        summary="check every record and every video of an annotation file",
     ),
     "needle make": Verb(
         module="vz_benchmarks.commands.needle",

@@ -22,7 +22,7 @@ from vz_agents.baselines import letter_of
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_env.episode import AnswerKey, Episode, Segment
 from vz_env.errors import DatasetError, VideoError
-from vz_env.video.reader import open_reader
+from vz_env.video.opening import open_reader
 
 from .charts import ZoomMark, draw_timeline
 

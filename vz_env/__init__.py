@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .env import VideoZoomEnv
     from .rewards import RewardConfig
     from .scoring import score_answer
+    from .vector import VideoZoomVectorEnv
 
 __all__ = [
     "Answer",
@@ -37,6 +38,7 @@ __all__ = [
     "VZError",
     "VideoError",
     "VideoZoomEnv",
+    "VideoZoomVectorEnv",
     "Zoom",
     "__version__",
     "format_answer",
@@ -54,6 +56,7 @@ _LAZY: Final = {
     "Dataset": "datasets.dataset",
     "RewardConfig": "rewards",
     "VideoZoomEnv": "env",
+    "VideoZoomVectorEnv": "vector",
     "list_datasets": "datasets.registry",
     "load_dataset": "datasets.registry",
     "register_dataset": "datasets.registry",

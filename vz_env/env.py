@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict
+from numpy.typing import NDArray
 
-from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, parse_action
-from .budget import Budget, BudgetState, as_budget
+from . import prompts
+from .action_types import Grammar, as_grammar
+from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, SubtitleSearch
+from .budget import PUBLISHED_BUDGET, Budget, BudgetState, as_budget
 from .episode import Episode
+from .episode_end import end_episode
 from .episode_state import EpisodeState
-from .errors import ConfigError, ResetNeeded
-from .evidence import evidence_coverage, is_evidence_hit
-from .observer import Observer
+from .errors import ConfigError, ResetNeeded, VideoDecodeError
+from .observer import Look, Observer, VideoClock
+from .protocols import Stop, as_protocol
 from .render import contact_sheet, timeline
-from .rewards import EpisodeEnd, RewardConfig, end_terms, reward_config, step_terms
-from .scoring import describe_parsed, score_answer
-from .spaces import FrameStack, Timestamps, Unicode
-from .video.sampling import overview_timestamps
-from .zoom_rules import ZoomPlan, plan_zoom
+from .rewards import RewardConfig, reward_config, step_terms
+from .spaces import Unicode, make_observation_space
+from .zoom_rules import ZoomPlan
 
 if TYPE_CHECKING:
     from .datasets.dataset import Dataset
+    from .subtitles import SubtitleTrack
     from .video.describe import Describer
 
 __all__ = ["VideoZoomEnv"]
 
-MAX_OBSERVATION_CHARS: Final = 1 << 20
+MAX_LINES_A_SEARCH: Final = 8
 
 StepResult = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 
@@ -55,25 +61,36 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
 
     ## Rewards
     A weighted sum of accuracy, format and costs: see `RewardConfig`. Preset `strict`: 1 for the right answer, -0.1 for
-    each mistake.
+    each mistake. `videozoomer` and `videozoomer-script`: the weights of the paper, and of its published script.
 
     ## Episode end
     Terminated by an answer. Truncated when the turns are spent (`out_of_turns`) or after more mistakes than allowed
     (`invalid_limit`); a mistake spends a turn, never raises. A broken video raises `VideoError` and spends nothing.
+    Protocol `videozoomer` is also terminated by a reply without any action (`stopped`), and truncated by a zoom when
+    none is left (`exceeded`).
 
     ## Information
     At reset: `episode_id, dataset, split, video_id, duration_seconds, frames_used, turn`. At a step: `turn`,
-    `frames_used`, `action` ("zoom", "answer", "invalid"), `invalid_code`, `segment` as clamped, `fps`, `frames_new`
-    (moments not shown before). With the end of the episode also: `end_reason, score` (None: cannot be graded), `answer,
-    parsed, evidence_hit, evidence_coverage` (None: no evidence is known), `zooms, invalid_actions, reward_terms`.
+    `frames_used`, `action` ("zoom", "search", "answer", "invalid", "stop"), `invalid_code`, `segment` as clamped,
+    `clamped` ("start", "end", "both"), `fps`, `frames_new` (moments not shown before); of several zooms those of the
+    first, and `segments` of all; of a search `lines_found`. With the end of the episode also: `end_reason, score`
+    (None: cannot be graded), `answer, parsed, evidence_hit, evidence_coverage, evidence_iou, evidence_frames,
+    first_hit_turn, redundancy` (None: cannot be said), `zooms, invalid_actions, reward_terms`.
 
     ## Arguments
     - `dataset`: a `Dataset`, or the name of a registered one, loaded with `split` and `dataset_options`.
+    - `root`: the folder of a dataset given by name, short for `dataset_options={"root": ...}`.
+    - `overview_fps`: at most so many overview frames a second, and at most `budget.overview_frames`; at least one.
+    - `overview_from`: `exact` moments, or the `keyframes` before them: many times faster, true if uneven timestamps.
     - `budget`: a `Budget`, or some of its limits as a mapping.
     - `describe`: words beside each frame: `none`, `palette` (`new`: another largest colour), `captions`, or a callable.
-    - `reward`: a preset's name, a `RewardConfig`, or some of its weights as a mapping.
+    - `reward`: a preset's name, by default the protocol's; a `RewardConfig`, or some of its weights as a mapping.
     - `with_frames`: False leaves `frames` empty; frames are decoded for the description alone, and only when it is new.
     - `frame_size`: (width, height) of frames; by default the aspect is kept and `budget.max_pixels` bounds them.
+    - `protocol`: `strict`, or `videozoomer`: frames, errors, end and reward of the published system, and its budget.
+    - `eyes`: what may be asked for besides: `crop`, `subtitle_search`, `several_zooms`, `aliases`; see `Grammar`.
+    - `zoom_mode`: `free`, `forced` (an answer wants a zoom before it) or `forbidden`.
+    - `zoom_fps`: the rate of every zoom, whatever the policy asks for.
     - `render_mode`: `ansi` (a timeline) or `rgb_array` (a contact sheet).
 
     ## Version history
@@ -86,12 +103,19 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         self,
         dataset: Dataset | str,
         *,
+        root: str | os.PathLike[str] | None = None,
         split: str | None = None,
-        budget: Budget | Mapping[str, int] | None = None,
+        overview_fps: float | None = None,
+        overview_from: str = "exact",
+        budget: Budget | Mapping[str, Any] | None = None,
         describe: str | Describer = "palette",
-        reward: str | RewardConfig | Mapping[str, float] = "strict",
+        reward: str | RewardConfig | Mapping[str, float] | None = None,
         with_frames: bool = True,
         frame_size: tuple[int, int] | None = None,
+        protocol: str = "strict",
+        eyes: Grammar | Sequence[str] = (),
+        zoom_mode: str = "free",
+        zoom_fps: float | None = None,
         render_mode: str | None = None,
         dataset_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -100,9 +124,17 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
             raise ConfigError(
                 f"render_mode must be None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
-        self.dataset = _load(dataset, split, dataset_options)
-        self.budget = as_budget(budget)
-        self.reward_config = reward_config(reward)
+        if overview_fps is not None and not 0.0 < overview_fps < math.inf:
+            raise ConfigError(f"overview_fps must be positive and finite, got {overview_fps}")
+        self.dataset = _load(dataset, split, root, dataset_options)
+        self.overview_fps = overview_fps
+        self.overview_from = _overview_source(overview_from, protocol)
+        self.grammar = as_grammar(eyes)
+        self.protocol = as_protocol(protocol, grammar=self.grammar, zoom_mode=zoom_mode, zoom_fps=zoom_fps)
+        self.budget = as_budget(budget, PUBLISHED_BUDGET if protocol == "videozoomer" else None)
+        if zoom_mode == "forbidden":
+            self.budget = replace(self.budget, max_zooms=0)
+        self.reward_config = reward_config(reward, default=self.protocol.name)
         self.render_mode = render_mode
         self._observer = Observer(
             describe=describe,
@@ -113,25 +145,14 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         )
         self._run: EpisodeState | None = None
         self.action_space = Unicode(16 * MAX_ACTION_CHARS)
-        self.observation_space = self._make_observation_space(frame_size)
-
-    def _make_observation_space(self, frame_size: tuple[int, int] | None) -> Dict:
-        """Bounds that every observation keeps."""
-        budget = self.budget
-        most_frames = max(budget.overview_frames, min(budget.max_frames_per_zoom, budget.max_frames))
-        most_pixels = frame_size[0] * frame_size[1] if frame_size else budget.max_pixels
-        limits = {"turns": budget.max_turns, "zooms": budget.max_zooms, "frames": budget.max_frames}
-        left: dict[str, gym.Space[Any]] = {
-            name: Box(0, limit, shape=(), dtype=np.int64) for name, limit in limits.items()
-        }
-        return Dict(
-            {
-                "text": Unicode(MAX_OBSERVATION_CHARS),
-                "frames": FrameStack(most_frames, most_pixels),
-                "timestamps": Timestamps(most_frames),
-                "budget": Dict(left),
-            }
+        self.observation_space = make_observation_space(
+            self.budget, frame_size, self.grammar, may_overdraw=self.protocol.may_overdraw
         )
+
+    @property
+    def system_text(self) -> str:
+        """The rules and the grammar of the actions, for chat models that have not been trained on them."""
+        return self.protocol.system_text(self.budget)
 
     @property
     def episode(self) -> Episode:
@@ -159,21 +180,45 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if episode_id is None:
             episode_id = self.dataset.episodes[int(self.np_random.integers(len(self.dataset)))].id
         episode = self.dataset.episode(episode_id)
-        duration = self._observer.duration_seconds(episode)
-        look = self._observer.look(episode, overview_timestamps(duration, self.budget.overview_frames))
-        state = BudgetState(self.budget)
+        clock = self._clock(episode)
+        moments = self.protocol.overview(clock, self._overview_frames(), self.overview_fps)
+        if self.overview_from == "keyframes":
+            times = self._observer.keyframe_times(episode, moments.read_at)
+            moments = replace(moments, named=times, read_at=times)
+        look = replace(self._observer.look(episode, moments.read_at), timestamps_seconds=moments.named)
+        state = BudgetState(
+            self.budget,
+            has_several_zooms=self.grammar.several_zooms,
+            has_searches=self.grammar.subtitle_search,
+            may_overdraw=self.protocol.may_overdraw,
+        )
         state.spend(frames=len(look.timestamps_seconds))
-        run = self._run = EpisodeState(episode=episode, duration_seconds=duration, state=state, overview=look)
+        run = self._run = EpisodeState(episode=episode, clock=clock, state=state, overview=look)
         info = {
             "episode_id": episode.id,
             "dataset": episode.dataset or self.dataset.name,
             "split": episode.split or self.dataset.split,
             "video_id": episode.video_id,
-            "duration_seconds": duration,
+            "duration_seconds": clock.duration_seconds,
             "frames_used": state.frames_used,
             "turn": 0,
         }
-        return run.overview_observation(), info
+        return run.observation(self.protocol.overview_text(run), [look]), info
+
+    def _clock(self, episode: Episode) -> VideoClock:
+        """The length of the video, and its frames where the protocol counts these."""
+        clock = self._observer.clock(episode)
+        if self.protocol.wants_clock and not clock.frame_count:
+            raise VideoDecodeError(
+                f"{episode.video_path}: the file states no frame rate, which protocol {self.protocol.name!r} counts "
+                "by; use protocol 'strict', or write the file anew"
+            )
+        return clock
+
+    def _overview_frames(self) -> int:
+        """How many frames the overview may show: drawn where the budget says so."""
+        least, most = self.budget.min_overview_frames, self.budget.overview_frames
+        return most if least is None else int(self.np_random.integers(least, most, endpoint=True))
 
     def step(self, action: str) -> StepResult:
         """Take one action: zoom, answer, or a mistake.
@@ -186,79 +231,100 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         run = self._current()
         if run.end_reason is not None:
             raise ResetNeeded("the episode has ended: call reset() before the next step()")
-        parsed = parse_action(_as_text(action))
-        if isinstance(parsed, Answer):
-            return self._answer(run, parsed)
-        if isinstance(parsed, InvalidAction):
-            return self._refuse(run, parsed)
-        made = [(plan.segment, plan.fps) for plan in run.zooms]
-        planned = plan_zoom(parsed, duration_seconds=run.duration_seconds, state=run.state, made=made)
-        if isinstance(planned, InvalidAction):
-            return self._refuse(run, planned)
-        return self._zoom(run, planned)
+        text = _as_text(action)
+        decision = self.protocol.read(text, run)
+        if isinstance(decision, tuple):
+            looks = [self._look(run, plan) for plan in decision]  # may raise: before anything is spent
+            return self._zoom(run, text, decision, looks)
+        if isinstance(decision, SubtitleSearch):
+            return self._search(run, text, decision, self._observer.track(run.episode))  # may raise, likewise
+        run.state.spend(turns=1, invalid=isinstance(decision, InvalidAction))
+        if isinstance(decision, InvalidAction):
+            terms = step_terms(self.reward_config, is_invalid=True, zoom_frames=0)
+            observation = run.observation(self.protocol.error_text(run, decision))
+            return self._close_step(run, text, observation, terms, _invalid_info(decision))
+        info: dict[str, Any] = {"action": "answer" if isinstance(decision, Answer) else "stop"}
+        if isinstance(decision, Stop) and decision.invalid is not None:
+            info = _invalid_info(decision.invalid)
+        return self._close_step(run, text, run.observation(prompts.EPISODE_OVER), {}, info, end=decision)
 
-    def _zoom(self, run: EpisodeState, plan: ZoomPlan) -> StepResult:
-        """Show the frames of a legal zoom."""
-        look = self._observer.look(run.episode, plan.timestamps_seconds)  # may raise: before anything is spent
-        new = run.add_zoom(plan)
-        terms = step_terms(self.reward_config, is_invalid=False, zoom_frames=len(plan.timestamps_seconds))
-        segment = [plan.segment.start_seconds, plan.segment.end_seconds]
-        info = {"action": "zoom", "segment": segment, "fps": plan.fps, "frames_new": new}
-        return self._close_step(run, run.zoom_observation(plan, look), terms, info)
+    def moments(self, action: str) -> NDArray[np.float64]:
+        """The moments, float64 (n,) seconds, that `step(action)` would show; none for what is no legal zoom.
 
-    def _refuse(self, run: EpisodeState, invalid: InvalidAction) -> StepResult:
-        """Spend a turn on a mistake and say what would have been legal."""
-        run.state.spend(turns=1, invalid=1)
-        terms = step_terms(self.reward_config, is_invalid=True, zoom_frames=0)
-        info = {"action": "invalid", "invalid_code": invalid.code}
-        return self._close_step(run, run.error_observation(invalid), terms, info)
+        Spends nothing. A caller that steps many environments decodes ahead what they share: `look_ahead`.
+        """
+        run = self._current()
+        decision = None if run.end_reason is not None else self.protocol.read(_as_text(action), run)
+        plans = decision if isinstance(decision, tuple) else ()
+        moments = [plan.moments_to_read for plan in plans if plan.crop is None]  # a crop reads frames of another size
+        return np.concatenate(moments) if moments else np.zeros(0)
 
-    def _answer(self, run: EpisodeState, answer: Answer) -> StepResult:
-        """End the episode with an answer."""
-        run.state.spend(turns=1)
-        return self._close_step(run, run.final_observation(), {}, {"action": "answer"}, answer=answer)
+    def look_ahead(self, timestamps_seconds: NDArray[np.float64]) -> None:
+        """Bring moments of the running episode's video into the caches, so that steps find them there.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        self._observer.warm(self._current().episode, timestamps_seconds)
+
+    def _look(self, run: EpisodeState, plan: ZoomPlan) -> Look:
+        """See what a zoom shows."""
+        look = self._observer.look(run.episode, plan.moments_to_read, *([] if plan.crop is None else [plan.crop]))
+        return replace(look, timestamps_seconds=plan.timestamps_seconds)
+
+    def _zoom(self, run: EpisodeState, text: str, plans: Sequence[ZoomPlan], looks: Sequence[Look]) -> StepResult:
+        """Show the frames of the legal zooms of a turn."""
+        new = run.add_zooms(plans)
+        frames = sum(len(plan.timestamps_seconds) for plan in plans)
+        terms = step_terms(self.reward_config, is_invalid=False, zoom_frames=frames, zooms=len(plans))
+        segments = [[plan.segment.start_seconds, plan.segment.end_seconds] for plan in plans]
+        info: dict[str, Any] = {
+            "action": "zoom",
+            "segment": segments[0],
+            "clamped": plans[0].clamped,
+            "fps": plans[0].fps,
+        }
+        info |= {"segments": segments} if self.grammar.several_zooms else {}
+        observation = run.observation(self.protocol.zoom_text(run, plans, looks), looks)
+        return self._close_step(run, text, observation, terms, {**info, "frames_new": new})
+
+    def _search(self, run: EpisodeState, text: str, search: SubtitleSearch, track: SubtitleTrack) -> StepResult:
+        """Show the lines of the subtitles that a search finds."""
+        lines, found = track.search(search.words, MAX_LINES_A_SEARCH)
+        run.state.spend(turns=1, searches=1)
+        observation = run.observation(self.protocol.search_text(run, search.words, lines, found))
+        return self._close_step(run, text, observation, {}, {"action": "search", "lines_found": found})
 
     def _close_step(
         self,
         run: EpisodeState,
+        text: str,
         observation: dict[str, Any],
         terms: dict[str, float],
         info: dict[str, Any],
         *,
-        answer: Answer | None = None,
+        end: Answer | Stop | None = None,
     ) -> StepResult:
         """End the episode if this step does, add up the reward, fill in the info."""
-        run.close_step(is_answered=answer is not None)
-        info = {"invalid_code": None, "segment": None, "fps": None, "frames_new": 0, **info}
+        run.replies.append(text[:MAX_ACTION_CHARS])
+        answer = end if isinstance(end, Answer) else None
+        run.end_reason = (
+            "answered" if answer else end.reason if isinstance(end, Stop) else self.protocol.end_reason(run)
+        )
+        info = {"invalid_code": None, "segment": None, "clamped": None, "fps": None, "frames_new": 0, **info}
         if run.end_reason is not None:
-            observation = run.final_observation()
-            ending, grades = self._grade(run, answer)
+            observation = run.observation(prompts.EPISODE_OVER)
+            key = self.dataset.key(run.episode.id)  # the only place that reads it before the end
+            ending, grades = end_episode(run, answer, key, protocol=self.protocol, config=self.reward_config)
             terms, info = {**terms, **ending}, {**info, **grades}
         for name, value in terms.items():
             run.terms[name] += value
         if run.end_reason is not None:
             info["reward_terms"] = dict(run.terms)
         info |= {"turn": run.state.turns_used, "frames_used": run.state.frames_used}
-        is_truncated = run.end_reason is not None and answer is None
-        return observation, float(sum(terms.values())), answer is not None, is_truncated, info
-
-    def _grade(self, run: EpisodeState, answer: Answer | None) -> tuple[dict[str, float], dict[str, Any]]:
-        """What the end of an episode pays, and what may be known from then on."""
-        key = self.dataset.key(run.episode.id)  # the only place that reads it before the end
-        score = score_answer(answer.text if answer else None, run.episode, key)
-        invalid = run.state.invalid_used
-        end = EpisodeEnd(score=score, is_answered=answer is not None, invalid_actions=invalid, new_zooms=run.new_zooms)
-        grades = {
-            "end_reason": run.end_reason,
-            "score": score.value,
-            "answer": answer.text if answer else None,
-            "parsed": describe_parsed(score.parsed, run.episode),
-            "evidence_hit": is_evidence_hit(run.zoomed_seconds(), key.evidence) if key.evidence else None,
-            "evidence_coverage": evidence_coverage([plan.segment for plan in run.zooms], key.evidence),
-            "zooms": len(run.zooms),
-            "invalid_actions": invalid,
-        }
-        return end_terms(self.reward_config, end), grades
+        is_terminated = answer is not None or (isinstance(end, Stop) and not end.is_truncated)
+        is_truncated = run.end_reason is not None and not is_terminated
+        return observation, float(sum(terms.values())), is_terminated, is_truncated, info
 
     def render(self) -> Any:
         """Draw the episode: text in mode `ansi`, a (height, width, 3) picture in mode `rgb_array`."""
@@ -273,8 +339,11 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         }
         if self.render_mode == "ansi":
             return timeline(**drawn, question=run.episode.question)
-        times = run.zooms[-1].timestamps_seconds if run.zooms else run.overview.timestamps_seconds
-        return contact_sheet(self._observer.frames(run.episode, times), times.tolist(), **drawn)
+        times, read_at, crop = run.overview.timestamps_seconds, run.overview.timestamps_seconds, None
+        if run.zooms:
+            last = run.zooms[-1]
+            times, read_at, crop = last.timestamps_seconds, last.moments_to_read, last.crop
+        return contact_sheet(self._observer.frames(run.episode, read_at, crop), times.tolist(), **drawn)
 
     def _current(self) -> EpisodeState:
         """The running or just ended episode."""
@@ -287,6 +356,11 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         return f"VideoZoomEnv({self.dataset!r})"
 
 
+def _invalid_info(invalid: InvalidAction) -> dict[str, Any]:
+    """What `info` says of a mistake."""
+    return {"action": "invalid", "invalid_code": invalid.code}
+
+
 def _as_text(action: Any) -> str:
     """The action, if it is text: anything else is a caller's mistake, not a policy's."""
     if not isinstance(action, str):
@@ -294,12 +368,33 @@ def _as_text(action: Any) -> str:
     return action
 
 
-def _load(dataset: Dataset | str, split: str | None, options: Mapping[str, Any] | None) -> Dataset:
-    """Load a dataset by name; one that is loaded already takes neither split nor options."""
+def _overview_source(name: str, protocol: str) -> str:
+    """Check `overview_from`; a protocol that reproduces published frames has no say in which these are."""
+    if name not in ("exact", "keyframes"):
+        raise ConfigError(f"overview_from must be 'exact' or 'keyframes', got {name!r}")
+    if name == "keyframes" and protocol != "strict":
+        raise ConfigError(
+            f"overview_from='keyframes' is for protocol 'strict': {protocol!r} says which frames it shows"
+        )
+    return name
+
+
+def _load(
+    dataset: Dataset | str,
+    split: str | None,
+    root: str | os.PathLike[str] | None,
+    options: Mapping[str, Any] | None,
+) -> Dataset:
+    """Load a dataset by name; one that is loaded already takes neither split nor options, and no other root."""
+    given: dict[str, Any] = {"split": split, "root": root}
     if isinstance(dataset, str):
         from .datasets.registry import load_dataset
 
-        return load_dataset(dataset, **({"split": split} if split is not None else {}), **(options or {}))
+        return load_dataset(
+            dataset, **{name: value for name, value in given.items() if value is not None}, **(options or {})
+        )
+    if root is not None and dataset.root != Path(root).resolve():
+        raise ConfigError(f"root is for datasets given by name: this one is loaded already, from {dataset.root}")
     if (split is not None and split != dataset.split) or options:
         raise ConfigError("split and dataset_options are for datasets given by name: this one is loaded already")
     return dataset

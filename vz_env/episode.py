@@ -65,7 +65,8 @@ class Episode:
 
     `options` holds 2 to 14 texts without letters for `answer_kind="choice"` and is empty otherwise; `video_path` is
     absolute; `duration_seconds` is None until the file has been probed; `groups` are names for reporting (task, domain,
-    duration group).
+    duration group); `question_images` are pictures (or a video of one picture) that belong to the question, absolute
+    paths, for a policy that sees to show after the video.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Episode:
     subtitles: SubtitleFile | None = None
     context_text: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
+    question_images: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an empty id or question, and options that do not fit the answer kind."""
@@ -105,12 +107,14 @@ class AnswerKey:
 
     `answer_indices` are 0-based into `Episode.options`; `answer_texts` serve text and number questions;
     `answer_segments` serve spans; `evidence` is where the answer can be seen and may be empty when nobody knows.
+    `needs_judge` marks an answer in free words that no offline rule can grade: its episodes stay ungraded.
     """
 
     answer_indices: tuple[int, ...] = ()
     answer_texts: tuple[str, ...] = ()
     answer_segments: tuple[Segment, ...] = ()
     evidence: tuple[Segment, ...] = ()
+    needs_judge: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a key without any answer."""

@@ -1,17 +1,17 @@
-"""What has happened in a running episode, and how it is shown. Holds nothing of the key."""
+"""What has happened in a running episode. Holds nothing of the key."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from . import prompts
-from .actions import InvalidAction
+from .action_types import Crop
 from .budget import BudgetState
-from .episode import Episode
-from .observer import Look, no_frames
+from .episode import Episode, Segment
+from .observer import Look, VideoClock, no_frames
 from .rewards import TERMS
 from .zoom_rules import ZoomPlan
 
@@ -22,89 +22,89 @@ __all__ = ["EpisodeState"]
 class EpisodeState:
     """One episode under way.
 
-    `terms` sums the weighted reward terms so far; `end_reason` is None while the episode goes on.
+    `zooms` are in order, and `zoom_turns` the turns (from 1) that asked for them; `replies` are the policy's own texts,
+    as long as they are read; `terms` sums the weighted reward terms so far; `end_reason` is None while the episode goes
+    on.
     """
 
     episode: Episode
-    duration_seconds: float
+    clock: VideoClock
     state: BudgetState
     overview: Look
     zooms: list[ZoomPlan] = field(default_factory=list)
+    zoom_turns: list[int] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
     new_zooms: int = 0
+    new_frames: int = 0
     terms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TERMS, 0.0))
     end_reason: str | None = None
 
-    def add_zoom(self, plan: ZoomPlan) -> int:
-        """Spend a zoom, keep it, and return how many of its moments were not shown before (to the millisecond)."""
-        looks = [self.overview.timestamps_seconds, *(zoom.timestamps_seconds for zoom in self.zooms)]
-        seen = {round(time, 3) for times in looks for time in times.tolist()}
-        moments = {round(time, 3) for time in plan.timestamps_seconds.tolist()}
-        new = len(moments - seen)
-        self.state.spend(turns=1, zooms=1, frames=len(plan.timestamps_seconds))
+    @property
+    def duration_seconds(self) -> float:
+        """Length of the video."""
+        return self.clock.duration_seconds
+
+    def add_zooms(self, plans: Sequence[ZoomPlan]) -> int:
+        """Spend a turn and its zooms, keep them, and return how many of their frames were not shown before.
+
+        A frame was shown before when its moment was, to the millisecond, in the same crop.
+        """
+        self.state.spend(turns=1)
+        new = sum(self._add_zoom(plan) for plan in plans)
+        self.new_frames += new
+        return new
+
+    def _add_zoom(self, plan: ZoomPlan) -> int:
+        """Spend and keep one zoom."""
+        moments = set(_moments(plan.timestamps_seconds.tolist(), plan.crop))
+        new = len(moments - self._seen())
+        self.state.spend(zooms=1, frames=len(plan.timestamps_seconds), seconds=plan.segment.duration_seconds)
         self.zooms.append(plan)
+        self.zoom_turns.append(self.state.turns_used)
         self.new_zooms += new > 0
         return new
 
-    def close_step(self, *, is_answered: bool) -> None:
-        """Set `end_reason` when the step just spent ends the episode."""
-        if is_answered:
-            self.end_reason = "answered"
-        elif self.state.is_over_invalid:
-            self.end_reason = "invalid_limit"
-        elif self.state.turns_left == 0:
-            self.end_reason = "out_of_turns"
+    def _seen(self) -> set[tuple[float, Crop | None]]:
+        """Every moment shown so far."""
+        seen = set(_moments(self.overview.timestamps_seconds.tolist(), None))
+        return seen.union(*(_moments(plan.timestamps_seconds.tolist(), plan.crop) for plan in self.zooms))
 
-    def zoomed_seconds(self) -> list[float]:
-        """Every moment that a zoom showed."""
-        return [time for plan in self.zooms for time in plan.timestamps_seconds.tolist()]
+    def looks(self) -> list[tuple[int, Segment, list[float]]]:
+        """Every zoom as metrics see it: its turn, its segment, the moments it showed."""
+        return [
+            (turn, plan.segment, plan.timestamps_seconds.tolist())
+            for turn, plan in zip(self.zoom_turns, self.zooms, strict=True)
+        ]
 
-    def overview_observation(self) -> dict[str, Any]:
-        """The first observation."""
-        episode, look = self.episode, self.overview
-        text = prompts.overview_message(
-            question=episode.question,
-            options=episode.options,
-            duration_seconds=self.duration_seconds,
-            timestamps_seconds=look.timestamps_seconds.tolist(),
-            descriptions=look.descriptions,
-            context_text=episode.context_text,
-            zooms_left=self.state.zooms_left,
-            frames_per_zoom=self.state.frames_per_zoom,
-        )
-        return self._observation(text, look)
+    def observation(self, text: str, looks: Sequence[Look] = ()) -> dict[str, Any]:
+        """Put an observation together, of new arrays each time.
 
-    def zoom_observation(self, plan: ZoomPlan, look: Look) -> dict[str, Any]:
-        """The reply to a zoom."""
-        text = prompts.zoom_message(
-            segment=plan.segment,
-            timestamps_seconds=look.timestamps_seconds.tolist(),
-            descriptions=look.descriptions,
-            zooms_left=self.state.zooms_left,
-            frames_per_zoom=self.state.frames_per_zoom,
-            is_start_clamped=plan.is_start_clamped,
-            is_end_clamped=plan.is_end_clamped,
-        )
-        return self._observation(text, look)
-
-    def error_observation(self, invalid: InvalidAction) -> dict[str, Any]:
-        """The reply to a mistake."""
-        left = {"zooms_left": self.state.zooms_left, "frames_per_zoom": self.state.frames_per_zoom}
-        return self._observation(prompts.error_message(invalid, **left), None)
-
-    def final_observation(self) -> dict[str, Any]:
-        """What comes with the end: nothing to see."""
-        return self._observation(prompts.EPISODE_OVER, None)
-
-    def _observation(self, text: str, look: Look | None) -> dict[str, Any]:
-        """Put an observation together, of new arrays each time."""
-        left = {
-            "turns": self.state.turns_left,
-            "zooms": self.state.zooms_left,
-            "frames": self.state.frames_left,
-        }
+        Args:
+            text: what the environment says.
+            looks: what it shows, frames of one size.
+        """
+        state = self.state
+        left: dict[str, Any] = {"turns": state.turns_left, "zooms": state.zooms_left, "frames": state.frames_left}
+        budget = {name: np.array(value, dtype=np.int64) for name, value in left.items()}
+        if state.seconds_left is not None:
+            budget["seconds"] = np.array(state.seconds_left, dtype=np.float64)
+        if state.has_searches:
+            budget["searches"] = np.array(state.searches_left, dtype=np.int64)
         return {
             "text": text,
-            "frames": look.frames if look else no_frames(),
-            "timestamps": look.timestamps_seconds.copy() if look else np.zeros(0),
-            "budget": {name: np.array(value, dtype=np.int64) for name, value in left.items()},
+            "frames": _joined([look.frames for look in looks if len(look.frames)]),
+            "timestamps": np.concatenate([look.timestamps_seconds for look in looks]) if looks else np.zeros(0),
+            "budget": budget,
         }
+
+
+def _moments(times: Sequence[float], crop: Crop | None) -> list[tuple[float, Crop | None]]:
+    """Moments to the millisecond, each in its crop."""
+    return [(round(time, 3), crop) for time in times]
+
+
+def _joined(stacks: Sequence[Any]) -> Any:
+    """Stacks of frames as one; a single one is handed on as it is."""
+    if not stacks:
+        return no_frames()
+    return stacks[0] if len(stacks) == 1 else np.concatenate(stacks)

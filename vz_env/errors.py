@@ -11,7 +11,8 @@
         ├── VideoNotFound (FileNotFoundError)   no regular file at that path
         ├── VideoRefused (PermissionError)      outside the root, too large, a format not on the list
         ├── VideoDecodeError (OSError)          the file is there but its pictures are not
-        │   └── NoVideoStream                   it opens, but holds no moving picture
+        │   ├── NoVideoStream                   it opens, but holds no moving picture
+        │   └── VideoCrash                      the process that decoded it died
         └── VideoTimeout (TimeoutError)         decoding passed its deadline
 
 An agent's mistake is never an exception: it is an `InvalidAction` outcome of the episode. What stands here is either a
@@ -28,6 +29,7 @@ __all__ = [
     "ResetNeeded",
     "UnknownEpisode",
     "VZError",
+    "VideoCrash",
     "VideoDecodeError",
     "VideoError",
     "VideoNotFound",
@@ -78,6 +80,10 @@ class VideoDecodeError(VideoError, OSError):
 
 class NoVideoStream(VideoDecodeError):
     """Raised when a file holds no moving picture (audio only, a cover image only)."""
+
+
+class VideoCrash(VideoDecodeError):
+    """Raised when the process in which a file was decoded (`isolation="process"`) died of it."""
 
 
 class VideoTimeout(VideoError, TimeoutError):

@@ -6,6 +6,7 @@ them. When nobody wants the pixels and the words are known, no video is opened.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections import OrderedDict
@@ -17,13 +18,17 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .episode import Episode
+from .action_types import Crop
+from .cropping import crop_frames
+from .episode import Episode, SubtitleFile
 from .errors import ConfigError
+from .subtitles import SubtitleTrack, load_subtitles
 from .video.access import resolve_video
 from .video.describe import Describer, make_describer, mark_changes
-from .video.reader import open_reader
+from .video.index import VideoInfo
+from .video.opening import open_reader
 
-__all__ = ["Look", "Observer", "forget_words", "no_frames"]
+__all__ = ["Look", "Observer", "VideoClock", "forget_words", "no_frames"]
 
 _FRAMES_PER_CALL: Final = 128  # below the reader's limit of one call, and bounds what describing keeps in memory
 _DURATION_TOLERANCE_SECONDS: Final = 1.0
@@ -74,18 +79,31 @@ class RecentCache(Generic[Value]):
 
 # 64k descriptions of some 300 bytes each with their keys: about 20 MB when full.
 _words: Final = RecentCache[str](max_entries=65_536)
-_durations: Final = RecentCache[float](max_entries=4_096)
+_infos: Final = RecentCache[VideoInfo](max_entries=4_096)
 
 
 def forget_words() -> None:
     """Empty the caches of descriptions and durations of this process."""
     _words.clear()
-    _durations.clear()
+    _infos.clear()
 
 
 def no_frames() -> NDArray[np.uint8]:
     """A new empty stack: observations never share an array, as Gymnasium's checker asks."""
     return np.zeros((0, 2, 2, 3), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoClock:
+    """How long a video is, and how its frames are counted.
+
+    `frame_count` is the length of the file times the average rate: what a video of constant rate holds, and what a
+    reader that counts by the average rate believes of any other. It is 0, as the rate is, where the file states none.
+    """
+
+    duration_seconds: float
+    frame_count: int
+    average_fps: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,22 +156,47 @@ class Observer:
         Raises:
             VideoError: when the file cannot be opened.
         """
-        identity = resolve_video(episode.video_path, self._root)
-        probed = _durations.get(identity)
-        if probed is None:
-            probed = float(open_reader(episode.video_path, self._root).info.duration_seconds)
-            _durations.put(identity, probed)
+        probed = float(self._info(episode).duration_seconds)
         annotated = episode.duration_seconds
         if annotated is not None and abs(annotated - probed) <= _DURATION_TOLERANCE_SECONDS:
             return float(annotated)
         return probed
 
-    def look(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> Look:
+    def clock(self, episode: Episode) -> VideoClock:
+        """The length of the episode's video, and how its frames are counted.
+
+        Raises:
+            VideoError: when the file cannot be opened.
+        """
+        info = self._info(episode)
+        count = round(float(info.duration_seconds) * info.average_fps)
+        counted = max(1, count) if info.average_fps > 0 else 0
+        return VideoClock(self.duration_seconds(episode), counted, info.average_fps)
+
+    def track(self, episode: Episode) -> SubtitleTrack:
+        """The episode's subtitles; a track without lines where it has none.
+
+        Raises:
+            DatasetError: the subtitle file cannot be read.
+        """
+        return _track(episode.subtitles) if episode.subtitles is not None else SubtitleTrack(())
+
+    def _info(self, episode: Episode) -> VideoInfo:
+        """What the file holds; opened once."""
+        identity = resolve_video(episode.video_path, self._root)
+        info = _infos.get(identity)
+        if info is None:
+            info = open_reader(episode.video_path, self._root).info
+            _infos.put(identity, info)
+        return info
+
+    def look(self, episode: Episode, timestamps_seconds: NDArray[np.float64], crop: Crop | None = None) -> Look:
         """See and describe the frames at some moments.
 
         Args:
             episode: whose video to look at.
             timestamps_seconds: float64 (n,) within the video.
+            crop: the part of the picture to look at; None for all of it.
 
         Returns:
             The frames (none of them when built without frames) and a one-line description of each.
@@ -162,18 +205,44 @@ class Observer:
             VideoError: when the video cannot be read.
         """
         if self._with_frames:
-            frames = self.frames(episode, timestamps_seconds)
-            words = self._words(episode, timestamps_seconds, frames)
+            frames = self.frames(episode, timestamps_seconds, *_given(crop))
+            words = self._words(episode, timestamps_seconds, frames, crop)
         else:
             frames = no_frames()
-            words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None)]
+            words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None, crop)]
         return Look(frames, timestamps_seconds, tuple(mark_changes(words) if self._describe == "palette" else words))
 
-    def frames(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def keyframe_times(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """When the keyframes at or before some moments are presented: float64 (n or fewer,), rising, each once.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        reader = open_reader(episode.video_path, self._root)
+        parts = [reader.keyframe_times(chunk) for chunk in _chunks(timestamps_seconds)]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0)
+
+    def warm(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> None:
+        """Bring into the caches what `look` wants at these moments: several looks then share one pass over the video.
+
+        Raises:
+            VideoError: when the video cannot be read.
+        """
+        for chunk in _chunks(timestamps_seconds):
+            if self._with_frames or callable(self._describe):
+                self.frames(episode, chunk)
+            else:
+                self._words(episode, chunk, None)
+
+    def frames(
+        self, episode: Episode, timestamps_seconds: NDArray[np.float64], crop: Crop | None = None
+    ) -> NDArray[np.uint8]:
         """Decode the frames at some moments: uint8 (n, height, width, 3), read-only."""
         if not len(timestamps_seconds):
             return no_frames()
         reader = open_reader(episode.video_path, self._root)
+        if crop is not None:
+            return crop_frames(reader, timestamps_seconds, crop, size=self._frame_size, max_pixels=self._max_pixels)
         pixels = None if self._frame_size else self._max_pixels
         parts = [
             reader.frames_at(chunk, size=self._frame_size, max_pixels=pixels).frames
@@ -182,7 +251,11 @@ class Observer:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _words(
-        self, episode: Episode, timestamps_seconds: NDArray[np.float64], frames: NDArray[np.uint8] | None
+        self,
+        episode: Episode,
+        timestamps_seconds: NDArray[np.float64],
+        frames: NDArray[np.uint8] | None,
+        crop: Crop | None = None,
     ) -> list[str]:
         """One line for each moment, from the cache where it can be; decodes only what has to be looked at."""
         times = timestamps_seconds.tolist()
@@ -190,26 +263,42 @@ class Observer:
             describer, nothing = make_describer(self._describe), np.zeros((0, 0, 3), dtype=np.uint8)
             return [describer(nothing, time, episode) for time in times]
         if self._describe != "palette":  # a callable may look at anything: nothing is known to cache it by
-            return self._describe_frames(episode, timestamps_seconds, frames)
-        video = (resolve_video(episode.video_path, self._root), self._frame_size or self._max_pixels)
+            return self._describe_frames(episode, timestamps_seconds, frames, crop)
+        video = (resolve_video(episode.video_path, self._root), self._frame_size or self._max_pixels, crop)
         known = [_words.get((video, time)) for time in times]
         missing = [index for index, line in enumerate(known) if line is None]
         if missing:
             seen = frames[missing] if frames is not None else None
-            fresh = self._describe_frames(episode, timestamps_seconds[missing], seen)
+            fresh = self._describe_frames(episode, timestamps_seconds[missing], seen, crop)
             for index, line in zip(missing, fresh, strict=True):
                 known[index] = line
                 _words.put((video, times[index]), line)
         return [line or "" for line in known]
 
     def _describe_frames(
-        self, episode: Episode, timestamps_seconds: NDArray[np.float64], frames: NDArray[np.uint8] | None
+        self,
+        episode: Episode,
+        timestamps_seconds: NDArray[np.float64],
+        frames: NDArray[np.uint8] | None,
+        crop: Crop | None,
     ) -> list[str]:
         """Describe frames, decoding them first when they are not at hand."""
         describer = make_describer(self._describe)
-        pictures = self.frames(episode, timestamps_seconds) if frames is None else frames
-        pairs = zip(pictures, timestamps_seconds.tolist(), strict=True)
+        if frames is None:
+            frames = self.frames(episode, timestamps_seconds, *_given(crop))
+        pairs = zip(frames, timestamps_seconds.tolist(), strict=True)
         return [describer(frame, time, episode) for frame, time in pairs]
+
+
+def _given(crop: Crop | None) -> tuple[Crop, ...]:
+    """A crop as an optional argument."""
+    return () if crop is None else (crop,)
+
+
+@functools.lru_cache(maxsize=32)
+def _track(file: SubtitleFile) -> SubtitleTrack:
+    """Load a track once: it may be searched in every turn."""
+    return load_subtitles(file)
 
 
 def _chunks(timestamps_seconds: NDArray[np.float64]) -> list[NDArray[np.float64]]:

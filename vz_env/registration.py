@@ -1,19 +1,25 @@
 """Gymnasium ids of datasets: `VZ/<name>-v<version>` is `VideoZoomEnv` on the dataset of that name.
 
-An id carries the dataset's name alone, so that a spec can be written as JSON and holds nothing of the data.
+`gymnasium.make_vec` makes a `VideoZoomVectorEnv` of it. An id carries the dataset's name alone, so that a spec can be
+written as JSON and holds nothing of the data.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib.metadata import entry_points
 from typing import Any, Final
 
 import gymnasium as gym
 
 from .errors import ConfigError
 
-__all__ = ["ENTRY_POINT", "env_id", "register_env_id"]
+__all__ = ["DATASET_GROUP", "ENTRY_POINT", "VECTOR_ENTRY_POINT", "env_id", "register_env_id"]
 
 ENTRY_POINT: Final = "vz_env.env:VideoZoomEnv"
+VECTOR_ENTRY_POINT: Final = "vz_env.vector:VideoZoomVectorEnv"
+DATASET_GROUP: Final = "vz_env.datasets"
+"""The entry points by which a package brings a dataset: its name, and a loader `loader(*, split, **options)`."""
 _NAMESPACE: Final = "VZ"
 
 
@@ -44,7 +50,11 @@ def register_env_id(name: str, version: int = 0, **env_defaults: Any) -> str:
         # The env says itself when reset is missing, so Gymnasium's order check is left out. No max_episode_steps: turns
         # are part of the budget, which the policy can see.
         gym.register(
-            id=identifier, entry_point=ENTRY_POINT, kwargs={"dataset": name, **env_defaults}, order_enforce=False
+            id=identifier,
+            entry_point=ENTRY_POINT,
+            vector_entry_point=VECTOR_ENTRY_POINT,
+            kwargs={"dataset": name, **env_defaults},
+            order_enforce=False,
         )
     except gym.error.Error as error:
         raise ConfigError(f"{identifier!r} is no id Gymnasium accepts: {error}") from error
@@ -52,3 +62,6 @@ def register_env_id(name: str, version: int = 0, **env_defaults: Any) -> str:
 
 
 register_env_id("Needle")
+for _point in entry_points(group=DATASET_GROUP):  # what installed packages bring: their loaders stay unimported
+    with suppress(ConfigError):  # a name that Gymnasium refuses must not keep this package from being imported
+        register_env_id(_point.name)

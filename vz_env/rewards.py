@@ -14,7 +14,18 @@ from typing import Final
 from .errors import ConfigError
 from .scoring import Score
 
-__all__ = ["REWARD_PRESETS", "TERMS", "EpisodeEnd", "RewardConfig", "end_terms", "reward_config", "step_terms"]
+__all__ = [
+    "REWARD_PRESETS",
+    "TERMS",
+    "EndValues",
+    "EpisodeEnd",
+    "RewardConfig",
+    "end_terms",
+    "end_values",
+    "reward_config",
+    "step_terms",
+    "weigh_end",
+]
 
 TERMS: Final = ("accuracy", "format", "zoom_bonus", "invalid", "zooms", "frames")
 
@@ -46,9 +57,11 @@ class RewardConfig:
 REWARD_PRESETS: Final[Mapping[str, RewardConfig]] = {
     "strict": RewardConfig(),
     "videozoomer": RewardConfig(accuracy=0.9, format=0.1, zoom_bonus=0.5, cost_per_invalid=0.0),
+    "videozoomer-script": RewardConfig(accuracy=0.9, format=0.1, zoom_bonus=0.0, cost_per_invalid=0.0),
 }
-"""`strict`: what counts is the answer. `videozoomer`: the paper's weights, its bonus paid only for a zoom that showed
-something new."""
+"""`strict`: what counts is the answer. `videozoomer`: the paper's weights. `videozoomer-script`: those of the published
+training script, which sets the bonus to 0. What a term is worth before it is weighted is the protocol's: `strict` pays
+the bonus only for a zoom that showed something new, `videozoomer` for any attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +74,15 @@ class EpisodeEnd:
     new_zooms: int
 
 
-def reward_config(reward: str | RewardConfig | Mapping[str, float]) -> RewardConfig:
-    """Read a preset's name, a config, or the weights of one.
+def reward_config(reward: str | RewardConfig | Mapping[str, float] | None, default: str = "strict") -> RewardConfig:
+    """Read a preset's name, a config, the weights of one, or None for the preset `default`.
 
     Raises:
         ConfigError: for an unknown name or an unknown weight.
     """
     if isinstance(reward, RewardConfig):
         return reward
+    reward = default if reward is None else reward
     if isinstance(reward, str):
         if reward not in REWARD_PRESETS:
             raise ConfigError(f"reward must be one of {sorted(REWARD_PRESETS)} or a RewardConfig, got {reward!r}")
@@ -79,33 +93,53 @@ def reward_config(reward: str | RewardConfig | Mapping[str, float]) -> RewardCon
     return RewardConfig(**reward)
 
 
-def step_terms(config: RewardConfig, *, is_invalid: bool, zoom_frames: int) -> dict[str, float]:
+def step_terms(config: RewardConfig, *, is_invalid: bool, zoom_frames: int, zooms: int = 1) -> dict[str, float]:
     """The costs of one step.
 
     Args:
         config: the weights.
         is_invalid: whether the action was a mistake.
-        zoom_frames: frames a zoom returned, 0 when there was none.
+        zoom_frames: frames that the zooms of the step returned, 0 when there was none.
+        zooms: how many zooms they came of.
 
     Returns:
         Weighted terms by name, those that are not zero.
     """
     terms = {
         "invalid": -config.cost_per_invalid * is_invalid,
-        "zooms": -config.cost_per_zoom * (zoom_frames > 0),
+        "zooms": -config.cost_per_zoom * zooms * (zoom_frames > 0),
         "frames": -config.cost_per_frame * zoom_frames,
     }
     return {name: value for name, value in terms.items() if value}
 
 
-def end_terms(config: RewardConfig, end: EpisodeEnd) -> dict[str, float]:
-    """What the end of an episode pays, weighted, by name; an unscorable answer pays no accuracy."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndValues:
+    """What each term at the end is worth before it is weighted."""
+
+    accuracy: float
+    format: float
+    zoom_bonus: float
+
+
+def end_values(end: EpisodeEnd) -> EndValues:
+    """The terms at the end as the strict protocol counts them."""
+    return EndValues(accuracy=accuracy_term(end), format=format_term(end), zoom_bonus=zoom_bonus_term(end))
+
+
+def weigh_end(config: RewardConfig, values: EndValues) -> dict[str, float]:
+    """What the end of an episode pays, weighted, by name; terms that are zero are left out."""
     terms = {
-        "accuracy": config.accuracy * accuracy_term(end),
-        "format": config.format * format_term(end),
-        "zoom_bonus": config.zoom_bonus * zoom_bonus_term(end),
+        "accuracy": config.accuracy * values.accuracy,
+        "format": config.format * values.format,
+        "zoom_bonus": config.zoom_bonus * values.zoom_bonus,
     }
     return {name: value for name, value in terms.items() if value}
+
+
+def end_terms(config: RewardConfig, end: EpisodeEnd) -> dict[str, float]:
+    """What the end of an episode of the strict protocol pays; an unscorable answer pays no accuracy."""
+    return weigh_end(config, end_values(end))
 
 
 def accuracy_term(end: EpisodeEnd) -> float:

@@ -185,9 +185,12 @@ def score_answer(answer_text: str | None, episode: Episode, key: AnswerKey) -> S
         key: its answers.
 
     Returns:
-        1 or 0 for choice, text and number, the IoU for spans; None as value when the key holds no answer of the kind.
+        1 or 0 for choice, text and number, the IoU for spans; None as value when the key holds no answer of the kind,
+        or one that needs a judge.
     """
     text = answer_text or ""
+    if key.needs_judge:
+        return Score(None, normalise_text(text) or None)
     if episode.answer_kind == "choice":
         choice = extract_choice(text, episode.options)
         return _score(choice, choice in key.answer_indices, is_scorable=bool(key.answer_indices))

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import math
 import string
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from gymnasium.spaces import Space
+from gymnasium.spaces import Box, Dict, Space
 from numpy.typing import NDArray
 
 from .errors import ConfigError
 
-__all__ = ["FrameStack", "Timestamps", "Unicode"]
+if TYPE_CHECKING:
+    from .action_types import Grammar
+    from .budget import Budget
+
+__all__ = ["MAX_OBSERVATION_CHARS", "FrameStack", "Timestamps", "Unicode", "make_observation_space"]
+
+MAX_OBSERVATION_CHARS: Final = 1 << 20
 
 _SAMPLE_LETTERS: Final = tuple(string.printable + "äßéλжあ漢🎬")
 _SAMPLE_CHARS, _SAMPLE_FRAMES, _SAMPLE_SIDE = 64, 4, 16  # samples stay small: they are for checks, not for learning
@@ -166,6 +172,36 @@ class Timestamps(Space[NDArray[np.float64]]):
         return isinstance(other, Timestamps) and self.max_frames == other.max_frames
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def make_observation_space(
+    budget: Budget, frame_size: tuple[int, int] | None, grammar: Grammar, *, may_overdraw: bool = False
+) -> Dict:
+    """Bounds that every observation of `VideoZoomEnv` keeps.
+
+    Args:
+        budget: the limits of an episode; `seconds` are counted where it bounds them.
+        frame_size: (width, height) of every frame, None when `budget.max_pixels` bounds them.
+        grammar: the eyes that are switched on; searches are counted where they are.
+        may_overdraw: whether the last zoom may show more frames than the episode has left.
+    """
+    zooms_a_turn = budget.max_zooms if grammar.several_zooms else 1
+    most_zoomed = budget.max_frames_per_zoom * zooms_a_turn
+    most_frames = max(budget.overview_frames, most_zoomed if may_overdraw else min(most_zoomed, budget.max_frames))
+    limits = {"turns": budget.max_turns, "zooms": budget.max_zooms, "frames": budget.max_frames}
+    limits |= {"searches": budget.max_turns} if grammar.subtitle_search else {}
+    left: dict[str, Space[Any]] = {name: Box(0, limit, shape=(), dtype=np.int64) for name, limit in limits.items()}
+    if budget.max_seconds is not None:
+        left["seconds"] = Box(0.0, float(budget.max_seconds), shape=(), dtype=np.float64)
+    most_pixels = frame_size[0] * frame_size[1] if frame_size else budget.max_pixels
+    return Dict(
+        {
+            "text": Unicode(MAX_OBSERVATION_CHARS),
+            "frames": FrameStack(most_frames, most_pixels),
+            "timestamps": Timestamps(most_frames),
+            "budget": Dict(left),
+        }
+    )
 
 
 def _refuse_mask(mask: Any | None, probability: Any | None) -> None:

@@ -27,6 +27,7 @@ MAX_LINES: Final = 200_000
 MAX_LINE_CHARACTERS: Final = 2_000
 
 _CLOCK: Final = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)", re.ASCII)
+_WORD: Final = re.compile(r"\w+")
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 
 
@@ -75,6 +76,25 @@ class SubtitleTrack:
         until = bisect.bisect_left(self._starts, segment.end_seconds)
         return tuple(line for line in self.lines[:until] if line.end_seconds > segment.start_seconds)
 
+    def search(self, words: str, limit: int) -> tuple[tuple[SubtitleLine, ...], int]:
+        """Find the lines that hold most of some words.
+
+        A word matches a whole word of a line, whatever the case. Only lines that hold as many of the different words as
+        the best line does are found, so that "red card" finds "a red card" and not every "red", where there is one.
+
+        Args:
+            words: what to look for.
+            limit: most lines to return.
+
+        Returns:
+            The first `limit` of the found lines in order of time, and how many were found in all.
+        """
+        wanted = set(_WORD.findall(words.casefold()))
+        held = [len(wanted & set(_WORD.findall(line.text.casefold()))) for line in self.lines]
+        best = max(held, default=0)
+        found = [line for line, count in zip(self.lines, held, strict=True) if count == best] if best else []
+        return tuple(found[:limit]), len(found)
+
     def __repr__(self) -> str:
         """Show the number of lines and the span."""
         span = f", {self._starts[0]:.1f}s to {self._latest_end[-1]:.1f}s" if self.lines else ""
@@ -85,8 +105,9 @@ def load_subtitles(file: SubtitleFile) -> SubtitleTrack:
     """Read a subtitle file; `offset_seconds` is added to every time in it.
 
     SubRip and WebVTT are read by pysubs2. JSON is a list of `{"start": ..., "end": ..., "line": ...}` (`"text"` serves
-    for `"line"`), times in seconds or as `"HH:MM:SS.mmm"`. Lines without text, without length, or that end before the
-    video begins are left out; a very long line is cut.
+    for `"line"`, `"timestamp": [start, end]` for both times), times in seconds or as `"HH:MM:SS.mmm"`; an end of null
+    is that of the video. Lines without text, without length, or that end before the video begins are left out; a very
+    long line is cut.
 
     Raises:
         DatasetError: no such file, too large, not text, or not of its format; the message names the file.
@@ -146,10 +167,19 @@ def _json_cues(text: str) -> list[tuple[float, float, str]]:
         words = record.get("line", record.get("text"))
         if not isinstance(words, str):
             raise TypeError(f"cue {number}: 'line' or 'text' must be a string")
-        if "start" not in record or "end" not in record:
-            raise ValueError(f"cue {number}: 'start' and 'end' are wanted")
-        cues.append((_seconds(record["start"], number), _seconds(record["end"], number), words))
+        start, end = _times(record, number)
+        cues.append((_seconds(start, number), math.inf if end is None else _seconds(end, number), words))
     return cues
+
+
+def _times(record: dict[str, object], number: int) -> tuple[object, object]:
+    """The two times of a cue as they stand, in either of the two shapes."""
+    if "start" in record and "end" in record:
+        return record["start"], record["end"]
+    both = record.get("timestamp")
+    if not isinstance(both, list) or len(both) != 2:
+        raise ValueError(f"cue {number}: 'start' and 'end' are wanted, or 'timestamp' with both")
+    return both[0], both[1]
 
 
 def _seconds(value: object, number: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -20,6 +20,7 @@ from vz_env.datasets.registry import load_dataset
 from vz_env.errors import ConfigError
 
 from ..console import note, progress_bar, show, show_table
+from ..decoding import DecodingArgs
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
 from ..runner import evaluate
@@ -65,6 +66,10 @@ class EvalArgs:
     """Threads that decode."""
     describe: str = "palette"
     """The words beside each frame: none, palette or captions."""
+    overview_from: Literal["exact", "keyframes"] = "exact"
+    """keyframes: overview frames are the keyframes before the exact moments, many times faster to decode."""
+    decoding: Annotated[DecodingArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=DecodingArgs)
+    """How videos are read."""
     budget: Budget = field(default_factory=Budget)
     """What an episode may cost."""
     deadline_seconds: float | None = None
@@ -126,14 +131,14 @@ def run_eval(args: EvalArgs) -> int:
     policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in args.policy]
     write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(args))))
     results: list[EvalResult] = []
-    with StopRequest() as stop:
+    with StopRequest() as stop, args.decoding.configured():
         for policy in policies:
             with progress_bar(policy_name(policy)) as progress:
                 result = evaluate(
                     policy,
                     dataset,
                     out=args.out,
-                    env_options={"budget": args.budget, "describe": args.describe},
+                    env_options=_env_options(args),
                     seed=args.seed,
                     workers=args.workers,
                     deadline_seconds=args.deadline_seconds,
@@ -145,6 +150,14 @@ def run_eval(args: EvalArgs) -> int:
                 return stop.exit_code(0)
             results.append(result)
     return _show_results(results, args.out)
+
+
+def _env_options(args: EvalArgs) -> dict[str, Any]:
+    """Arguments of the environment; what stays at its default is left out, so that earlier results still count."""
+    options: dict[str, Any] = {"budget": args.budget, "describe": args.describe}
+    if args.overview_from != "exact":
+        options["overview_from"] = args.overview_from
+    return options
 
 
 def _show_results(results: list[EvalResult], out: Path) -> int:

@@ -75,7 +75,13 @@ def test_is_error_tells_faults_from_outcomes():
 
 @pytest.mark.parametrize(
     ("reason", "status"),
-    [("answered", "answered"), ("out_of_turns", "out_of_budget"), ("invalid_limit", "invalid_limit")],
+    [
+        ("answered", "answered"),
+        ("out_of_turns", "out_of_budget"),
+        ("invalid_limit", "invalid_limit"),
+        ("stopped", "stopped"),
+        ("exceeded", "out_of_budget"),
+    ],
 )
 def test_status_of_every_end_reason(reason, status):
     assert status == status_of(reason)

@@ -139,6 +139,34 @@ def test_too_many_broken_videos_exit_3_and_the_others_go_on(needle_root, tmp_pat
     assert statuses == {"answered", "error:VideoDecodeError"}
 
 
+def test_eval_keeps_frames_on_disk_and_another_one_decodes_nothing(needle_root, tmp_path, capsys, monkeypatch):
+    from vz_env.observer import forget_words
+    from vz_env.video.cache import frame_cache
+    from vz_env.video.source import LocalSource
+
+    words = ["eval", "--root", str(needle_root), "--policy", "uniform", "--frames", "6"]
+    words += ["--frame-cache", str(tmp_path / "frames"), "--overview-from", "keyframes", "--limit", "2"]
+    frame_cache().clear()
+    forget_words()
+    assert main([*words, "--out", str(tmp_path / "a")]) == 0
+    first = capsys.readouterr().out
+    kept = list((tmp_path / "frames").rglob("*.rgb"))
+    assert kept
+    frame_cache().clear()
+    forget_words()
+    monkeypatch.setattr(LocalSource, "decode", lambda *args: pytest.fail("decoded again"))
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().out == first.replace(str(tmp_path / "a"), str(tmp_path / "b"))
+
+
+def test_eval_decodes_in_a_child_where_asked(needle_root, tmp_path, capsys):
+    words = ["eval", "--root", str(needle_root), "--policy", "uniform", "--frames", "6", "--limit", "1"]
+    assert main([*words, "--isolation", "process", "--out", str(tmp_path / "a")]) == 0
+    isolated = capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().out == isolated.replace(str(tmp_path / "a"), str(tmp_path / "b"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -151,6 +179,7 @@ def test_too_many_broken_videos_exit_3_and_the_others_go_on(needle_root, tmp_pat
         (["eval", "--describe", "smell"], "describe"),
         (["eval", "--frames", "0"], "at least 1 frame"),
         (["eval", "--limit", "0"], "limit must be 1 or more"),
+        (["eval", "--frame-cache", "x", "--frame-cache-gib", "0"], "more than 0"),
         (["report", "nowhere"], "wanted a results file"),
         (["needle", "make", "--out", "x", "--haystack", "missing.mp4"], "no such file"),
     ],

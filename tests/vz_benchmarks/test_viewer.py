@@ -59,7 +59,7 @@ def test_view_shows_turns_options_evidence_and_frames(needle, tmp_path):
 
 
 def test_thumbnails_are_the_frames_of_their_moment(needle, tmp_path):
-    from vz_env.video.reader import open_reader
+    from vz_env.video.opening import open_reader
 
     trajectory = evaluate(UniformSampling(frames=6), needle.subset(limit=1), out=tmp_path).trajectories[0]
     reader = open_reader(needle.episodes[0].video_path, root=needle.root)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
+from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey, Episode, Segment
 from vz_env.observer import forget_words
 from vz_env.video.palette import PALETTE
@@ -75,6 +78,27 @@ def make_tiny(tiny_episode: Episode, tiny_video: Path) -> MakeDataset:
 @pytest.fixture
 def tiny(make_tiny: MakeDataset) -> Dataset:
     return make_tiny()
+
+
+@pytest.fixture
+def env(tiny: Dataset) -> VideoZoomEnv:
+    """An environment in which episode q0 has just begun, with four overview frames."""
+    made = VideoZoomEnv(tiny, budget=Budget(overview_frames=4, max_frames=60))
+    made.reset(seed=0, options={"episode_id": "q0"})
+    return made
+
+
+@pytest.fixture
+def play() -> Callable[..., Any]:
+    """Play episode q0 from its beginning: `play(env, *actions)` returns what the last step did."""
+
+    def run(env: VideoZoomEnv, *actions: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        env.reset(seed=0, options={"episode_id": "q0"})
+        results = [env.step(action) for action in actions]
+        assert all(env.observation_space.contains(result[0]) for result in results)
+        return results[-1]
+
+    return run
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
@@ -14,11 +15,12 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 import vz_env
-from vz_env.actions import format_zoom
+from vz_env.actions import format_subtitle_search, format_zoom
 from vz_env.datasets.registry import register_loader
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey, Segment
 from vz_env.errors import ResetNeeded
+from vz_env.registration import DATASET_GROUP, env_id
 
 TINY_NEEDLE = {"videos": {"test": 1}, "spacings_seconds": (10,)}
 IDS = {
@@ -27,6 +29,30 @@ IDS = {
 }
 ZOOM, ANSWER = format_zoom((12, 14), 8), "<answer>B</answer>"
 SCRIPT = (ZOOM, "hm", format_zoom((3, 9), 1.5), ZOOM, format_zoom((15, 99), 0.2), ANSWER)
+EYES_SCRIPT = (
+    format_zoom((12, 14), 4, (0.25, 0.25, 0.75, 0.75)),
+    format_subtitle_search("red card"),
+    format_zoom((1, 2), 2) + format_zoom((3, 4), 2),
+    '<tool_call>{"name":"crop_video","arguments":{"start_time":4,"end_time":7}}</tool_call>',
+    format_zoom((15, 18), 2),
+    ANSWER,
+)
+VARIANTS = {
+    "strict": ({}, SCRIPT),
+    "videozoomer": (
+        {"protocol": "videozoomer"},
+        (ZOOM, "<video_zoom>hm</video_zoom>", format_zoom((5, 5.2), 2), format_zoom((15, 99), 0.2), ANSWER),
+    ),
+    "eyes": (
+        {
+            "eyes": ["crop", "subtitle_search", "several_zooms", "aliases"],
+            "budget": {"max_seconds": 40, "min_overview_frames": 8, "max_searches": 2},
+        },
+        EYES_SCRIPT,
+    ),
+    "forced": ({"zoom_mode": "forced", "zoom_fps": 2.0, "reward": "videozoomer"}, (ANSWER, *SCRIPT[:-2], ANSWER)),
+}
+"""Ways to play: the arguments that switch each on, and a script whose last action ends the episode."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,18 +68,26 @@ def _tiny_is_registered(make_tiny):
     gym.registry.pop("VZ/TinyTest-v0")
 
 
-@pytest.fixture(params=IDS)
+@pytest.fixture(params=[(name, variant) for name in IDS for variant in VARIANTS], ids="-".join)
 def make(request):
-    """Make the environment of each id."""
+    """Make the environment of each id in each variant; `make.script` plays it to the end."""
+    name, variant = request.param
+    arguments, script = VARIANTS[variant]
 
     def make_env(**changes: Any) -> gym.Env:
-        return gym.make(request.param, **{**IDS[request.param], **changes})
+        given = {**IDS[name], **arguments, **changes}
+        if "budget" in arguments and "budget" in changes:
+            given["budget"] = {**arguments["budget"], **changes["budget"]}
+        return gym.make(name, **given)
 
+    make_env.script, make_env.arguments = script, arguments
     return make_env
 
 
 def test_every_registered_id_is_checked_here():
-    assert {name for name in gym.registry if name.startswith("VZ/")} == set(IDS)
+    # What packages bring wants files of the user's: their tests put their ids through the same checks.
+    brought = {env_id(point.name) for point in entry_points(group=DATASET_GROUP)}
+    assert {name for name in gym.registry if name.startswith("VZ/")} - brought == set(IDS)
 
 
 @pytest.mark.parametrize("render_mode", [None, "ansi", "rgb_array"])
@@ -68,12 +102,15 @@ def test_check_env_is_silent_without_frames(make):
 def test_two_environments_play_alike_for_50_steps(make):
     left, right = make(), make()
     assert data_equivalence(left.reset(seed=7), right.reset(seed=7))
-    actions = [SCRIPT[n % len(SCRIPT)] for n in range(50)]
-    for action in actions:
+    ends = 0
+    for action in [make.script[n % len(make.script)] for n in range(50)]:
         ours, theirs = left.step(action), right.step(action)
         assert data_equivalence(ours, theirs)
+        assert left.observation_space.contains(ours[0])
         if ours[2] or ours[3]:
+            ends += 1
             assert data_equivalence(left.reset(), right.reset())
+    assert ends >= 50 // len(make.script)
 
 
 def test_random_actions_follow_the_seed(make):
@@ -82,7 +119,9 @@ def test_random_actions_follow_the_seed(make):
     for _ in range(2):
         env.action_space.seed(3)
         env.reset(seed=3)
-        played.append([env.step(env.action_space.sample()) for _ in range(3)])
+        played.append([env.step(env.action_space.sample())])
+        while not (played[-1][-1][2] or played[-1][-1][3]):
+            played[-1].append(env.step(env.action_space.sample()))
 
     assert data_equivalence(played[0], played[1])
 
@@ -90,20 +129,23 @@ def test_random_actions_follow_the_seed(make):
 def test_pickle_goes_on_with_the_episode(make):
     env = make().unwrapped
     env.reset(seed=1)
-    env.step(ZOOM)
+    for action in make.script[:-1]:
+        env.step(action)
     again = pickle.loads(pickle.dumps(env))
 
-    assert data_equivalence(env.step(ANSWER), again.step(ANSWER))
+    assert data_equivalence(env.step(make.script[-1]), again.step(make.script[-1]))
     assert data_equivalence(env.reset(), again.reset())
 
 
 def test_spec_survives_json(make):
-    env = make(budget={"max_zooms": 3}, reward={"format": 0.1}, frame_size=[32, 32], describe="none")
+    env = make(budget={"max_zooms": 4}, reward={"format": 0.1}, frame_size=[32, 32], describe="none")
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))
 
-    assert again.unwrapped.budget.max_zooms == 3
+    assert again.unwrapped.budget.max_zooms == 4
+    assert again.unwrapped.grammar == env.unwrapped.grammar
     assert data_equivalence(env.reset(seed=2), again.reset(seed=2))
-    assert data_equivalence(env.step(ZOOM), again.step(ZOOM))
+    for action in make.script:
+        assert data_equivalence(env.step(action), again.step(action))
 
 
 def test_render_modes(make):
@@ -123,7 +165,8 @@ def test_close_twice_and_step_too_early(make):
     with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
         env.step(ANSWER)
     env.reset(seed=0)
-    env.step(ANSWER)
+    for action in make.script:
+        env.step(action)
     with pytest.raises(ResetNeeded, match="the episode has ended"):
         env.step(ANSWER)
     env.close()
@@ -184,17 +227,27 @@ KEYS = (
 )
 
 
+def with_key(dataset: vz_env.Dataset, key: AnswerKey) -> vz_env.Dataset:
+    """The same questions with another key."""
+    keys = dict.fromkeys(dataset.ids, key)
+    return vz_env.Dataset(
+        name=dataset.name, split=dataset.split, episodes=dataset.episodes, keys=keys, root=dataset.root
+    )
+
+
 @pytest.mark.parametrize("render_mode", ["ansi", "rgb_array"])
-def test_nothing_depends_on_the_key_before_the_end(make_tiny, render_mode):
-    envs = [VideoZoomEnv(make_tiny(key), render_mode=render_mode) for key in KEYS]
-    for action in (None, *SCRIPT[:-1]):
+def test_nothing_depends_on_the_key_before_the_end(make, render_mode):
+    """Whatever the key is, every turn shows the same: in observation, info, picture, repr, and pickled observation."""
+    dataset = make().unwrapped.dataset
+    envs = [VideoZoomEnv(with_key(dataset, key), render_mode=render_mode, **make.arguments) for key in KEYS]
+    for action in (None, *make.script[:-1]):
         seen = []
         for env in envs:
             result = env.reset(seed=4) if action is None else env.step(action)
             seen.append((result, env.render(), repr(env), str(env), pickle.dumps(result)))
         assert data_equivalence(seen[0], seen[1])
         assert data_equivalence(seen[0], seen[2])
-    scores = [env.step(ANSWER)[4]["score"] for env in envs]
+    scores = [env.step(make.script[-1])[4]["score"] for env in envs]
 
     assert scores == [1.0, 0.0, None]
 
@@ -202,10 +255,11 @@ def test_nothing_depends_on_the_key_before_the_end(make_tiny, render_mode):
 def test_no_info_speaks_of_correctness_before_the_end(make):
     env = make()
     late = {"score", "parsed", "evidence_hit", "evidence_coverage", "reward_terms", "end_reason", "answer"}
-    infos = [env.reset(seed=0)[1], *(env.step(action)[4] for action in SCRIPT[:-1])]
+    late |= {"evidence_iou", "evidence_frames", "first_hit_turn", "redundancy"}
+    infos = [env.reset(seed=0)[1], *(env.step(action)[4] for action in make.script[:-1])]
 
     assert all(not late & set(info) for info in infos)
-    assert late <= set(env.step(ANSWER)[4])
+    assert late <= set(env.step(make.script[-1])[4])
 
 
 def test_spec_and_repr_hold_no_key(make):
@@ -228,6 +282,6 @@ def test_prefixed_id_imports_the_package():
 
 def test_infos_hold_plain_json_values(make):
     env = make()
-    infos = [env.reset(seed=0)[1], *(env.step(action)[4] for action in SCRIPT)]
+    infos = [env.reset(seed=0)[1], *(env.step(action)[4] for action in make.script)]
 
     assert json.loads(json.dumps(infos, allow_nan=False)) == infos

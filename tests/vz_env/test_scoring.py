@@ -316,3 +316,9 @@ def test_score_answer(kind, key, answer, value, parsed):
     assert score.value == value
     assert describe_parsed(score.parsed, question) == parsed
     assert score.is_correct == (value is not None and value >= 0.5)
+
+
+def test_an_answer_that_needs_a_judge_is_not_graded_even_when_it_is_the_same_words():
+    episode = Episode(id="q", question="Tell it.", video_path=Path("/v.mp4"), answer_kind="text")
+    score = score_answer("A man walks.", episode, AnswerKey(answer_texts=("A man walks.",), needs_judge=True))
+    assert (score.value, score.parsed, score.is_correct) == (None, "a man walks", False)

@@ -150,3 +150,10 @@ def test_look_up_agrees_with_a_plain_search(spans: list[tuple[float, float]], mo
     track = SubtitleTrack(lines)
     expected = [line.text for line in track.lines if line.start_seconds <= moment < line.end_seconds]
     assert track.at(moment).split() == expected
+
+
+def test_timestamp_pairs_are_read_and_an_end_of_null_lasts(tmp_path):
+    path = tmp_path / "s.json"
+    path.write_text('[{"timestamp": [2, 3.5], "text": "one"}, {"timestamp": [9, null], "text": "two"}]')
+    track = load_subtitles(SubtitleFile(path, "json", offset_seconds=-1.0))
+    assert (track.at(1.5), track.at(2.6), track.at(7.9), track.at(1e9)) == ("one", "", "", "two")

@@ -18,7 +18,7 @@ from ..errors import ConfigError, DatasetError
 from .dataset import Dataset, RejectedLine
 from .jsonl_record import Record
 
-__all__ = ["load_jsonl", "write_jsonl"]
+__all__ = ["load_jsonl", "resolve_inside", "resolve_root", "write_jsonl"]
 
 MAX_LINE_BYTES: Final = 8 << 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -54,7 +54,7 @@ def load_jsonl(
     if on_error not in {"raise", "skip"}:
         raise ConfigError(f"on_error wants 'raise' or 'skip', got {on_error!r}")
     path = Path(annotations)
-    loader = _Loader(path=path, root=_root(root), name=name or path.stem, split=split, check_files=check_files)
+    loader = _Loader(path=path, root=resolve_root(root), name=name or path.stem, split=split, check_files=check_files)
     digest = hashlib.sha256()
     for number, line in _read_lines(path):
         digest.update(line or b"")
@@ -143,7 +143,7 @@ class _Loader:
     def _inside(self, field_name: str, value: str) -> Path:
         """The absolute path behind a relative one, links followed, if it stays inside the root."""
         if value not in self._paths:
-            self._paths[value] = _resolve(self.root, field_name, value)
+            self._paths[value] = resolve_inside(self.root, field_name, value)
         return self._paths[value]
 
     def finish(self, revision: str) -> Dataset:
@@ -168,7 +168,12 @@ class _Loader:
         )
 
 
-def _root(root: str | os.PathLike[str]) -> Path:
+def resolve_root(root: str | os.PathLike[str]) -> Path:
+    """The folder that no path of a dataset may leave, links followed.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
     try:
         resolved = Path(root).resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:
@@ -178,8 +183,17 @@ def _root(root: str | os.PathLike[str]) -> Path:
     return resolved
 
 
-def _resolve(root: Path, field_name: str, value: str) -> Path:
-    """Follow a record's path below the root; the reader checks again when it opens the file."""
+def resolve_inside(root: Path, field_name: str, value: str) -> Path:
+    """Follow a record's path below the root; the reader checks again when it opens the file.
+
+    Args:
+        root: as `resolve_root` returns it.
+        field_name: of the record, for messages.
+        value: a path relative to the root.
+
+    Raises:
+        DatasetError: a URL, an absolute path, one that leaves the root, or no path at all.
+    """
     if "://" in value or value.lower().startswith("file:"):
         raise DatasetError(f"{field_name}: wants a path relative to the root, got a URL: {value!r:.200}")
     if Path(value).is_absolute():

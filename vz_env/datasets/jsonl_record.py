@@ -180,6 +180,7 @@ class Record(_Model):
             answer_texts=self.answer_texts,
             answer_segments=answers,
             evidence=self._segments("evidence", spans, notes),
+            needs_judge=self.scoring is not None and self.scoring.judge is not None,
         )
         return key, notes
 

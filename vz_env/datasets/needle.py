@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..cache_folder import cache_folder
 from ..errors import ConfigError, DatasetError, VideoError
 from .dataset import Dataset
 from .jsonl import load_jsonl, write_jsonl
@@ -101,15 +102,6 @@ def make_needle(
     except OSError as error:
         raise DatasetError(f"{folder}: the needle dataset cannot be written: {error}") from error
     return folder
-
-
-def cache_folder() -> Path:
-    """Where datasets that are made on first use lie: `VZ_CACHE_DIR`, else `vz_env` in the user's cache folder."""
-    if chosen := os.environ.get("VZ_CACHE_DIR"):
-        return Path(chosen).expanduser()
-    if platform := os.environ.get("XDG_CACHE_HOME"):
-        return Path(platform) / "vz_env"
-    return Path.home() / ".cache" / "vz_env"
 
 
 def as_config(config: NeedleConfig | Mapping[str, Any] | None) -> NeedleConfig:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigError, DatasetError, VZError
+from ..registration import DATASET_GROUP, register_env_id
 from .dataset import Dataset
 from .jsonl import load_jsonl
 
 __all__ = ["Loader", "list_datasets", "load_dataset", "register_dataset", "register_loader"]
 
 Loader = Callable[..., Dataset]
-ENTRY_POINT_GROUP: Final = "vz_env.datasets"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*")
 
 
@@ -74,8 +74,6 @@ def register_loader(name: str, loader: Loader, *, version: int = 0, **env_defaul
     known = _LOADERS.get(name)
     if known is not None and not _is_same(known, loader):
         raise ConfigError(f"dataset name {name!r} is taken; choose another name")
-    from ..registration import register_env_id
-
     _LOADERS[name] = loader
     return register_env_id(name, version, **env_defaults)
 
@@ -103,7 +101,7 @@ def load_dataset(name: str, *, split: str | None = None, **options: Any) -> Data
 
 def list_datasets() -> tuple[str, ...]:
     """Names that `load_dataset` knows, sorted."""
-    return tuple(sorted({*_LOADERS, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))}))
+    return tuple(sorted({*_LOADERS, *(point.name for point in entry_points(group=DATASET_GROUP))}))
 
 
 def _load_file(annotations: Path, root: Path, name: str, default_split: str | None, **options: Any) -> Dataset:
@@ -116,7 +114,7 @@ def _load_file(annotations: Path, root: Path, name: str, default_split: str | No
 
 def _installed(name: str) -> Loader:
     """Find the loader that an installed package brings."""
-    points = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    points = list(entry_points(group=DATASET_GROUP, name=name))
     if not points:
         raise ConfigError(f"no dataset is called {name!r}; known: {', '.join(list_datasets())}")
     try:

@@ -24,6 +24,12 @@ Pictures = dict[int, NDArray[np.uint8]]
 
 _HEVC_SPS: Final = 33
 
+_BT709: Final = 1
+_BT2020: Final = 9
+_HDR_CURVES: Final = frozenset({16, 18})  # PQ and HLG
+_KNOWN_CURVES: Final = frozenset({1, 2, 6, 14, 15}) | _HDR_CURVES  # the scaler fails at reserved values
+_MAY_CONVERT_COLOUR: Final = int(av.__version__.split(".")[0]) >= 17  # older PyAV hands the scaler no curves
+
 
 class PictureScaler:
     """YUV to RGB at the wanted size in one pass, with the rotation applied. Not thread-safe.
@@ -49,7 +55,7 @@ class PictureScaler:
         """Convert one decoded frame; the result is contiguous and read-only."""
         width, height = self._size
         scaled = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1
+            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1, **_to_screen(frame)
         )
         plane = scaled.planes[0]
         rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width]
@@ -57,6 +63,17 @@ class PictureScaler:
         turned = np.array(np.rot90(picture, self._quarter_turns), order="C")  # a copy: FFmpeg re-uses its buffer
         turned.setflags(write=False)
         return turned
+
+
+def _to_screen(frame: VideoFrame) -> dict[str, int]:
+    """What the scaler must be told of a wide-gamut or high-dynamic-range frame: shown as it is it looks grey.
+
+    PQ, HLG and BT.2020 become BT.709, with diffuse white (203 cd/m2) at full white and what is brighter cut off there.
+    """
+    is_wide = frame.color_primaries == _BT2020 or frame.color_trc in _HDR_CURVES
+    if not is_wide or frame.color_trc not in _KNOWN_CURVES or not _MAY_CONVERT_COLOUR:
+        return {}
+    return {"dst_color_trc": _BT709, "dst_color_primaries": _BT709}
 
 
 class PictureDecoder:

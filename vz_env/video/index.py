@@ -13,8 +13,9 @@ Packets that an edit list cut away (`is_discard`) are decoded when others need t
 
 from __future__ import annotations
 
+import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias, cast
@@ -86,6 +87,7 @@ class Demuxer:
         self.time_base = cast(Fraction, stream.time_base)  # open_video refuses a stream without one
         self.floor_tick = (stream.start_time or 0) - self.ticks(1.0)
         self.broken: str = ""
+        self.keyframe_ticks: Sequence[int] | None = None  # of the whole file, once somebody has been through it
         for other in container.streams:
             if other is not stream:
                 other.discard = Discard.all
@@ -160,8 +162,36 @@ class Demuxer:
             if packet.pts is not None:
                 yield packet
 
+    def keyframe_at(self, tick: int, deadline: Deadline) -> int:
+        """Return when the last keyframe at or before a tick is presented; the first keyframe when there is none.
+
+        Raises:
+            VideoDecodeError: no keyframe can be read.
+        """
+        if self.keyframe_ticks:
+            return self.keyframe_ticks[max(0, bisect.bisect_right(self.keyframe_ticks, tick) - 1)]
+        packets = self.from_keyframe(tick, deadline)
+        first = next(packets, None)
+        if first is None:
+            raise VideoDecodeError(f"{self.path}: no keyframe can be read ({self.broken or 'the packets end'})")
+        best = tick_of(first)
+        if self.has_keyframe_between(order_of(first), tick) is False:
+            return best
+        # A seek may land a group or two early: read on up to the tick, so that the answer depends on the file alone.
+        for packet in itertools.takewhile(lambda p: p.dts is None or p.dts <= tick, packets):
+            if packet.is_keyframe and best < tick_of(packet) <= tick:
+                best = tick_of(packet)
+        return best
+
     def has_keyframe_between(self, low_tick: int, high_tick: int) -> bool | None:
-        """Whether the container's own index has a keyframe in (low, high]; None when it does not say."""
+        """Whether there is a keyframe in (low, high]: says a pass over the file, else the container's index.
+
+        Returns:
+            None when neither can say.
+        """
+        if self.keyframe_ticks:
+            known = self.keyframe_ticks
+            return bisect.bisect_right(known, high_tick) > bisect.bisect_right(known, low_tick)
         entries = self.stream.index_entries
         if not len(entries):
             return None

@@ -26,6 +26,8 @@ class DecodeLimits:
     """Most bytes of pixels that one `frames_at` returns."""
     timeout_seconds: float = 20.0
     """Wall-clock time of one call: an open, or one `frames_at`."""
+    max_process_bytes: int = 2 << 30
+    """Address space of the child process that decodes with `isolation="process"`."""
 
 
 class Deadline:
@@ -33,13 +35,17 @@ class Deadline:
 
     def __init__(self, seconds: float, path: str) -> None:
         """Start counting now."""
-        self._seconds, self._path = seconds, path
+        self._seconds, self.path = seconds, path
         self._end = time.monotonic() + seconds
 
     @property
     def left(self) -> float:
         """Seconds left, never negative."""
         return max(0.0, self._end - time.monotonic())
+
+    def later(self, seconds: float) -> Deadline:
+        """A deadline that is so much later."""
+        return Deadline(self.left + seconds, self.path)
 
     def check(self, doing: str) -> None:
         """Raise `VideoTimeout` when the moment has passed."""
@@ -49,6 +55,6 @@ class Deadline:
     def fail(self, doing: str) -> None:
         """Raise `VideoTimeout` naming the file and what was being done."""
         raise VideoTimeout(
-            f"{self._path}: {doing} took more than {self._seconds:g} s; raise DecodeLimits.timeout_seconds, "
+            f"{self.path}: {doing} took more than {self._seconds:g} s; raise DecodeLimits.timeout_seconds, "
             "or re-encode the video with more keyframes"
         )

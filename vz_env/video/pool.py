@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from .access import FileIdentity, resolve_video
+from .limits import DecodeLimits
 
 __all__ = ["ReaderPool"]
 
@@ -40,9 +41,14 @@ class ReaderPool(Generic[_Reader]):
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
-    def get(self, path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> _Reader:
+    def get(
+        self,
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        limits: DecodeLimits | None = None,
+    ) -> _Reader:
         """Return an open reader of a file, checked against its root on every call."""
-        identity = resolve_video(path, root)
+        identity = resolve_video(path, root, limits)
         with self._lock:
             reader = self._readers.get(identity)
             if reader is not None and not reader.is_closed:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from av.video.frame import VideoFrame
 
-from ..errors import VideoDecodeError, VideoRefused
+from ..errors import VideoDecodeError
 from .access import FileIdentity
 from .crew import DecodingCrew
 from .index import Demuxer, VideoInfo, VideoPacket
-from .limits import Deadline, DecodeLimits
+from .limits import Deadline
 from .timeline import Tail, Timeline, declared_end, find_first_tick, find_tail
 
 __all__ = ["ProbedVideo", "probe_video"]
@@ -31,14 +31,11 @@ class ProbedVideo:
     timeline: Timeline
 
 
-def probe_video(
-    demuxer: Demuxer, crew: DecodingCrew, identity: FileIdentity, limits: DecodeLimits, deadline: Deadline
-) -> ProbedVideo:
+def probe_video(demuxer: Demuxer, crew: DecodingCrew, identity: FileIdentity, deadline: Deadline) -> ProbedVideo:
     """Measure a video: one picture is decoded at its start, and more only when its end looks damaged.
 
     Raises:
         VideoDecodeError: no picture can be decoded.
-        VideoRefused: longer than `max_duration_seconds`.
         VideoTimeout: the deadline passed.
     """
     first_tick, packets = find_first_tick(demuxer, deadline)
@@ -56,11 +53,6 @@ def probe_video(
         tail = whole
     timeline = Timeline(first_tick, tail.last_tick, tail.end_tick)
     duration = float((timeline.end_tick - first_tick) * demuxer.time_base)
-    if duration > limits.max_duration_seconds:
-        raise VideoRefused(
-            f"{demuxer.path}: {duration:.0f} s long, the limit is {limits.max_duration_seconds:.0f} s "
-            "(max_duration_seconds)"
-        )
     rotation = 0 if frame is None else round(frame.rotation / 90) * 90 % 360
     width, height = _shown_size(demuxer, rotation)
     info = VideoInfo(

@@ -1,7 +1,8 @@
 """Exact frames at timestamps, from any place of a long video, at the speed of the codec.
 
-`VideoReader.frames_at` is the one way in: look into the cache, plan which packets are needed (`plan`), decode those and
-no others (`decode`), keep the pictures. A picture that cannot be decoded is an error that says so, never a blank.
+`VideoReader.frames_at` is the one way in: look into the caches, join the others who want something of this video now
+(`gather`), plan which packets are needed (`plan`), decode those and no others (`decode`), keep the pictures. A picture
+that cannot be decoded is an error that says so, never a blank.
 """
 
 from __future__ import annotations
@@ -9,40 +10,42 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
 from types import TracebackType
-from typing import Self, cast
+from typing import Final, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, VideoDecodeError
-from .access import FileIdentity, map_errors, open_video, video_stream
+from ..errors import ConfigError, VideoCrash, VideoDecodeError, VideoError
+from .access import FileIdentity
 from .cache import FrameCache, frame_cache
-from .crew import DecodingCrew
-from .decode import PictureScaler, may_skip_nonreference
+from .frame_store import FrameStore
 from .frames import FrameBatch, fit_size
-from .index import Demuxer, VideoInfo
+from .gather import Found, Gathering
+from .index import VideoInfo
 from .limits import Deadline, DecodeLimits
-from .plan import PacketPlan
-from .pool import ReaderPool
-from .probe import probe_video
+from .memory import PictureMemory
+from .quarantine import Quarantine
+from .source import LocalSource, PictureSource
+from .survey import PacketSurvey, Progress
 from .timeline import Timeline
 
-__all__ = ["VideoReader", "open_reader"]
+__all__ = ["ISOLATIONS", "Isolation", "VideoReader"]
+
+Isolation = Literal["none", "process"]
+"""Where a file is decoded: in this process, or in a child with bounded memory that is killed at the deadline."""
+
+ISOLATIONS: Final = get_args(Isolation)
 
 TOLERANCE_SECONDS = 1e-6
 """A time this little before a frame counts as that frame's: 0.033333 is meant as 1/30. Far below any frame's length."""
 
-MAX_KNOWN_TICKS = 1 << 16
-
-_Found = dict[int, tuple[int, NDArray[np.uint8]]]
-"""Requested tick -> (presentation tick, picture)."""
-
 
 class VideoReader:
-    """An open video that answers "what is on at these times?". Thread-safe: calls take turns.
+    """An open video that answers "what is on at these times?". Thread-safe: calls at the same time share one pass.
 
     The frame at time t is the last presented frame whose time is at or before t, and time 0 is the first presented
     frame. Do not fork with a reader open: open it in the child.
@@ -52,7 +55,10 @@ class VideoReader:
         root: folder that the file must lie inside.
         limits: sizes and times that may not be exceeded.
         workers: decoder threads; with many environments on few cores, 1 spends the least.
-        cache: where pictures are kept; the process-wide cache by default.
+        cache: where pictures are kept in memory; the process-wide cache by default.
+        isolation: "process" decodes in a child process, for files one does not trust; see `isolation.ProcessSource`.
+        store: where pictures are kept on disk as well; nowhere by default.
+        quarantine: told about failures.
 
     Raises:
         VideoError: one of its kinds, when the file cannot be opened; the message says what to do.
@@ -66,44 +72,48 @@ class VideoReader:
         limits: DecodeLimits | None = None,
         workers: int = 1,
         cache: FrameCache | None = None,
+        isolation: Isolation = "none",
+        store: FrameStore | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         """Open the file and measure its timeline."""
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, got {workers}")
+        if isolation not in ISOLATIONS:
+            raise ConfigError(f"isolation must be one of {', '.join(ISOLATIONS)}, got {isolation!r}")
         self._limits = limits or DecodeLimits()
-        self._cache = frame_cache() if cache is None else cache
+        self._quarantine = quarantine
         self._lock = threading.Lock()
         self._closed = True  # until everything is there: `__del__` looks at it
-        self._known: OrderedDict[int, int] = OrderedDict()
-        self._container, self._identity = open_video(path, root=root, limits=self._limits)
-        try:
-            with map_errors(self.path, "probing"):
-                deadline = Deadline(self._limits.timeout_seconds, self.path)
-                stream = video_stream(self._container, self.path)
-                self._demuxer = Demuxer(self._container, stream, self.path)
-                self._crew = DecodingCrew(stream, workers=workers, skip_nonreference=may_skip_nonreference(stream))
-                probed = probe_video(self._demuxer, self._crew, self._identity, self._limits, deadline)
-        except BaseException:
-            self._container.close()
-            raise
-        self._info: VideoInfo = probed.info
-        self._timeline: Timeline = probed.timeline
+        self._source = _open_source(path, root, self._limits, workers, isolation)
+        self._memory = PictureMemory(self.identity, frame_cache() if cache is None else cache, store)
+        self._gathering = Gathering(self._lock, max_ticks=self._limits.max_frames_per_call)
         self._closed = False
 
     @property
     def info(self) -> VideoInfo:
         """What the file holds."""
-        return self._info
+        return self._source.info
 
     @property
     def path(self) -> str:
         """Absolute path of the file."""
-        return self._identity.path
+        return self._source.identity.path
 
     @property
     def identity(self) -> FileIdentity:
         """The file this reader was opened from."""
-        return self._identity
+        return self._source.identity
+
+    @property
+    def timeline(self) -> Timeline:
+        """Its ends in ticks, for what works on packets; everybody else counts in seconds."""
+        return self._source.timeline
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds of one tick."""
+        return self._source.time_base
 
     def frames_at(
         self,
@@ -128,23 +138,82 @@ class VideoReader:
             VideoTimeout: the deadline of `DecodeLimits.timeout_seconds` passed.
         """
         width, height = self._size(size, max_pixels)
-        ticks = self._ticks(timestamps_seconds, width * height * 3)
+        seconds = self._seconds(timestamps_seconds, width * height * 3)
+        ticks = self._ticks(seconds)
         deadline = Deadline(self._limits.timeout_seconds, self.path)
-        found: _Found = {}
-        missing = self._look_up(set(ticks), (width, height), found)
+        found: Found = {}
+        missing = self._memory.look_up(set(ticks), (width, height), found)
         if missing:
-            if not self._lock.acquire(timeout=deadline.left):
-                deadline.fail("waiting for another call on this video")
-            try:
-                self._decode(missing, (width, height), found, deadline)
-            finally:
-                self._lock.release()
+            found |= self._gathering.ask(self._decode, set(missing), (width, height), deadline)
         return self._batch(ticks, found, (width, height))
+
+    def keyframe_times(self, timestamps_seconds: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return when the last keyframe at or before each of the given times is presented.
+
+        Keyframes decode alone, so `frames_at` at these times is the fast overview of a long video: true pictures at
+        true, if uneven, times, at most one group of pictures earlier than asked. Several times of one group give the
+        same keyframe. Before the first keyframe, the first presented frame stands in.
+
+        Args:
+            timestamps_seconds: shape (n,), in any order; clamped into [0, duration).
+
+        Returns:
+            float64 seconds, shape (n,), none after the time it was asked for.
+
+        Raises:
+            ConfigError: times that are not numbers, or too many of them.
+            VideoDecodeError: no keyframe can be read.
+            VideoTimeout: the deadline of `DecodeLimits.timeout_seconds` passed.
+        """
+        ticks = self._ticks(self._seconds(timestamps_seconds, 0))
+        deadline = Deadline(self._limits.timeout_seconds, self.path)
+        with self._taking_turns(deadline) as source:
+            keyframes = source.keyframes_at(set(ticks), deadline)
+        first, last = source.timeline.first_tick, source.timeline.last_tick
+        shown = np.array([min(max(keyframes[tick], first), last) - first for tick in ticks], dtype=np.float64)
+        times: NDArray[np.float64] = shown * float(source.time_base)
+        return times
+
+    def survey(self, progress: Progress | None = None, *, timeout_seconds: float = 600.0) -> PacketSurvey:
+        """Read every packet once: how many there are, where the keyframes are. Remembered in the cache folder.
+
+        Raises:
+            VideoTimeout: it took longer than `timeout_seconds`.
+        """
+        deadline = Deadline(timeout_seconds, self.path)
+        with self._taking_turns(deadline) as source:
+            return source.survey(deadline, progress)
+
+    @contextmanager
+    def _taking_turns(self, deadline: Deadline) -> Iterator[PictureSource]:
+        """Hold the source while the block runs."""
+        if not self._lock.acquire(timeout=deadline.left):
+            deadline.fail("waiting for another call on this video")
+        try:
+            self._check_open()
+            with self._noting():
+                yield self._source
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Tell the quarantine of what fails in the block; only a crash is reason enough not to try again."""
+        try:
+            yield
+        except VideoError as error:
+            if self._quarantine is not None:
+                self._quarantine.note(self.identity, error, blocks=isinstance(error, VideoCrash))
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise VideoDecodeError(f"{self.path}: this reader is closed; open the video again")
 
     def _size(self, size: tuple[int, int] | None, max_pixels: int | None) -> tuple[int, int]:
         """Settle the size of the pictures to hand out."""
         if size is None:
-            return fit_size(self._info.width, self._info.height, max_pixels)
+            return fit_size(self.info.width, self.info.height, max_pixels)
         if max_pixels is not None:
             raise ConfigError("give either size or max_pixels, not both")
         width, height = size
@@ -152,8 +221,10 @@ class VideoReader:
             raise ConfigError(f"size must be (width, height) of at least one pixel, got {size}")
         return width, height
 
-    def _ticks(self, timestamps_seconds: Sequence[float] | NDArray[np.float64], frame_bytes: int) -> list[int]:
-        """Turn seconds into stream ticks, once; everything after this counts in integers."""
+    def _seconds(
+        self, timestamps_seconds: Sequence[float] | NDArray[np.float64], frame_bytes: int
+    ) -> NDArray[np.float64]:
+        """Check what was asked for."""
         seconds = np.asarray(timestamps_seconds, dtype=np.float64)
         if seconds.ndim != 1 or np.isnan(seconds).any():
             raise ConfigError(f"timestamps must be numbers of seconds in one dimension, got shape {seconds.shape}")
@@ -163,59 +234,38 @@ class VideoReader:
                 f"{len(seconds)} frames of {frame_bytes} bytes in one call; the limits are "
                 f"{limits.max_frames_per_call} frames (max_frames_per_call) and {limits.max_output_bytes} bytes"
             )
-        first, last = self._timeline.first_tick, self._timeline.last_tick
-        per_second = 1.0 / self._demuxer.time_base
-        inside = np.clip(seconds, 0.0, self._info.duration_seconds)
-        return [min(first + math.floor((t + TOLERANCE_SECONDS) * per_second), last) for t in inside.tolist()]
+        return seconds
 
-    def _key(self, tick: int, size: tuple[int, int]) -> tuple[FileIdentity, tuple[int, int], int]:
-        return (self._identity, size, tick)
+    def _ticks(self, seconds: NDArray[np.float64]) -> list[int]:
+        """Turn seconds into stream ticks, once; everything after this counts in integers."""
+        timeline, per_second = self._source.timeline, 1.0 / self._source.time_base
+        inside = np.clip(seconds, 0.0, self.info.duration_seconds)
+        return [
+            min(timeline.first_tick + math.floor((t + TOLERANCE_SECONDS) * per_second), timeline.last_tick)
+            for t in inside.tolist()
+        ]
 
-    def _look_up(self, ticks: Iterable[int], size: tuple[int, int], found: _Found) -> list[int]:
-        """Move what the cache holds into `found`, and return the ticks it does not hold."""
-        missing = []
-        for tick in ticks:
-            shown = self._known.get(tick)
-            picture = None if shown is None else self._cache.get(self._key(shown, size))
-            if shown is None or picture is None:
-                missing.append(tick)
-            else:
-                found[tick] = (shown, picture)
-        return missing
+    def _decode(self, ticks: set[int], size: tuple[int, int], deadline: Deadline) -> Found:
+        """Decode what another thread has not decoded while this one waited for its turn; holds the lock."""
+        self._check_open()
+        found: Found = {}
+        missing = self._memory.look_up(ticks, size, found)
+        if missing:
+            with self._noting():
+                fresh = self._source.decode(missing, size, deadline)
+            self._memory.keep(fresh, size)
+            found |= fresh
+        return found
 
-    def _decode(self, missing: list[int], size: tuple[int, int], found: _Found, deadline: Deadline) -> None:
-        """Plan and decode the missing ticks; holds the lock."""
-        if self._closed:
-            raise VideoDecodeError(f"{self.path}: this reader is closed; open the video again")
-        # Another thread may have decoded them while this one waited for its turn.
-        missing = self._look_up(missing, size, found)
-        with map_errors(self.path, "decoding"):
-            scale = PictureScaler(*size, self._info.rotation_degrees)
-            plan = PacketPlan(self._demuxer, self._timeline, deadline)
-            pictures = self._crew.decode(plan.runs(missing), scale, deadline)
-            for tick in missing:
-                shown = plan.shown_at[tick]
-                if shown not in pictures:
-                    frame = self._crew.rescue(self._demuxer, self._timeline.first_tick, shown, deadline)
-                    shown = cast(int, frame.pts)
-                    pictures[shown] = scale(frame)
-                self._remember(tick, shown)
-                self._cache.put(self._key(shown, size), pictures[shown])
-                found[tick] = (shown, pictures[shown])
-
-    def _remember(self, tick: int, shown: int) -> None:
-        """Note which picture is on at a tick, so that the cache answers next time without reading packets."""
-        self._known[tick] = shown
-        if len(self._known) > MAX_KNOWN_TICKS:
-            self._known.popitem(last=False)
-
-    def _batch(self, ticks: list[int], found: _Found, size: tuple[int, int]) -> FrameBatch:
-        """Copy the pictures into one array, in the order asked for."""
+    def _batch(self, ticks: list[int], found: Found, size: tuple[int, int]) -> FrameBatch:
+        """Put the pictures into one array, in the order asked for; a single picture is handed out as it is."""
+        first, time_base = self._source.timeline.first_tick, self._source.time_base
+        times = np.array([float((found[tick][0] - first) * time_base) for tick in ticks], dtype=np.float64)
+        if len(ticks) == 1:
+            return FrameBatch(found[ticks[0]][1][None], times)
         frames = np.empty((len(ticks), size[1], size[0], 3), dtype=np.uint8)
-        times = np.empty(len(ticks), dtype=np.float64)
         for position, tick in enumerate(ticks):
-            shown, frames[position] = found[tick]
-            times[position] = (shown - self._timeline.first_tick) * self._demuxer.time_base
+            frames[position] = found[tick][1]
         return FrameBatch(frames, times)
 
     @property
@@ -228,8 +278,7 @@ class VideoReader:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._crew.close()
-                self._container.close()
+                self._source.close()
 
     def __enter__(self) -> Self:
         """Return the reader itself."""
@@ -248,20 +297,20 @@ class VideoReader:
 
     def __repr__(self) -> str:
         """Show the file and its length."""
-        info = self._info
+        info = self.info
         return f"VideoReader({self.path!r}, {info.duration_seconds:.3f}s, {info.width}x{info.height} {info.codec})"
 
 
-_POOL = ReaderPool(VideoReader, max_readers=8)
+def _open_source(
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None,
+    limits: DecodeLimits,
+    workers: int,
+    isolation: Isolation,
+) -> PictureSource:
+    """Open the file where it is to be decoded."""
+    if isolation == "process":
+        from .isolation import ProcessSource
 
-
-def open_reader(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> VideoReader:
-    """Return a reader from the pool of this process, opening the file when no reader of it is there.
-
-    At most 8 files are kept open, the ones unused for longest go first. Ask again for each use rather than holding on
-    to a reader, and do not close it: others may be using it. A file that changed on disk gets a new reader.
-
-    Raises:
-        VideoError: as `VideoReader`.
-    """
-    return _POOL.get(path, root)
+        return ProcessSource(path, root=root, limits=limits, workers=workers)
+    return LocalSource(path, root=root, limits=limits, workers=workers)

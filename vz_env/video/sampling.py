@@ -17,10 +17,19 @@ from numpy.typing import NDArray
 from ..episode import Segment
 from ..errors import ConfigError
 
-__all__ = ["overview_timestamps", "uniform_timestamps", "zoom_frame_count", "zoom_timestamps"]
+__all__ = ["overview_count", "overview_timestamps", "uniform_timestamps", "zoom_frame_count", "zoom_timestamps"]
 
 COUNT_TOLERANCE = 1e-9
 """So that 10 s at 1.6 fps is 16 frames although 10 * 1.6 may come out a hair below 16."""
+
+
+def overview_count(duration_seconds: float, most: int, fps: float | None) -> int:
+    """How many frames an overview has: `most`, or fewer where that would be more than `fps` a second.
+
+    Returns:
+        min(most, max(1, floor(duration * fps))); `most` when fps is None.
+    """
+    return most if fps is None else min(most, max(1, math.floor(duration_seconds * fps + COUNT_TOLERANCE)))
 
 
 def overview_timestamps(duration_seconds: float, n: int) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ from vz_env.errors import NoVideoStream, VideoDecodeError, VideoError, VideoNotF
 from vz_env.video.access import create_video, map_errors, open_video, resolve_video
 from vz_env.video.diagnosis import likely_cause
 from vz_env.video.limits import Deadline, DecodeLimits
-from vz_env.video.reader import VideoReader, open_reader
+from vz_env.video.opening import open_reader
+from vz_env.video.reader import VideoReader
 
 Numbered = Callable[[str], Path]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vz_env.errors import VideoNotFound
+from vz_env.video.opening import open_reader
 from vz_env.video.pool import ReaderPool
-from vz_env.video.reader import open_reader
 
 
 @dataclass
@@ -77,7 +77,7 @@ def test_a_forked_child_starts_afresh_and_reads(numbered: Callable[[str], Path])
     expected = open_reader(path).frames_at([1.0, 2.0]).frames.tobytes()
     script = (
         "import os, sys\n"
-        "from vz_env.video.reader import open_reader\n"
+        "from vz_env.video.opening import open_reader\n"
         f"reader = open_reader({str(path)!r})\n"
         "reader.frames_at([0.5])\n"
         "reader._lock.acquire()\n"  # as another thread of the parent would hold it

@@ -13,7 +13,9 @@ from make_assets import ASSETS, Asset, decode_all, read_number
 from vz_env.errors import ConfigError, VideoDecodeError, VideoTimeout
 from vz_env.video.cache import FrameCache
 from vz_env.video.limits import DecodeLimits
-from vz_env.video.reader import VideoReader, open_reader
+from vz_env.video.opening import open_reader
+from vz_env.video.reader import VideoReader
+from vz_env.video.source import LocalSource
 
 Numbered = Callable[[str], Path]
 BFRAMES = {"preset": "veryfast", "bf": "3"}
@@ -271,7 +273,7 @@ def test_a_second_look_comes_from_the_cache(numbered: Numbered, monkeypatch: pyt
     cache = FrameCache()
     with VideoReader(numbered("cfr.ts"), cache=cache) as reader:
         first = reader.frames_at([1.0, 2.0])
-        monkeypatch.setattr(reader, "_decode", lambda *args: pytest.fail("decoded again"))
+        monkeypatch.setattr(LocalSource, "decode", lambda *args: pytest.fail("decoded again"))
         again = reader.frames_at([2.0, 1.0])
     np.testing.assert_array_equal(again.frames, first.frames[::-1])
     assert cache.metrics.hits == 2

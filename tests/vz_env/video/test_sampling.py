@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from vz_env.episode import Segment
 from vz_env.errors import ConfigError
-from vz_env.video.sampling import overview_timestamps, uniform_timestamps, zoom_frame_count, zoom_timestamps
+from vz_env.video.sampling import (
+    overview_count,
+    overview_timestamps,
+    uniform_timestamps,
+    zoom_frame_count,
+    zoom_timestamps,
+)
 
 
 def test_overview_starts_at_zero_and_is_even() -> None:
@@ -64,3 +70,11 @@ def test_overview_stays_inside(duration: float, n: int) -> None:
     assert times[0] == 0
     assert (times < duration).all()
     assert (np.diff(times) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("duration", "most", "fps", "count"),
+    [(20, 64, 0.5, 10), (1000, 64, 0.5, 64), (1, 64, 0.5, 1), (20, 0, 0.5, 0), (20, 64, None, 64), (30, 64, 0.1, 3)],
+)
+def test_overview_count_keeps_both_limits(duration: float, most: int, fps: float | None, count: int) -> None:
+    assert overview_count(duration, most, fps) == count

@@ -1,28 +1,12 @@
-"""The action parser: the grammar, a hostile corpus, and properties that hold for any text."""
+"""The action parser against a corpus: what is legal, and what is not, each with the code it wants."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from vz_env.actions import (
-    INVALID_CODES,
-    MAX_ACTION_CHARS,
-    Answer,
-    InvalidAction,
-    Zoom,
-    format_answer,
-    format_number,
-    format_zoom,
-    parse_action,
-)
-from vz_env.episode import Segment
-from vz_env.errors import ConfigError
+from vz_env.actions import MAX_ACTION_CHARS, Answer, InvalidAction, Zoom, parse_action
 
 
 def zoom(body: str) -> str:
@@ -255,151 +239,14 @@ def test_parse_action_of_the_grammar(text, expected):
 
 @pytest.mark.parametrize(("text", "code"), HOSTILE, ids=range(len(HOSTILE)))
 def test_parse_action_of_the_hostile_corpus(text, code):
-    started = time.perf_counter()
+    started = time.thread_time()  # of this thread alone: a busy machine takes nothing away
     parsed = parse_action(text)
+    taken = time.thread_time() - started
 
     assert isinstance(parsed, InvalidAction)
     assert parsed.code == code
-    assert time.perf_counter() - started < 0.05
+    assert taken < 0.05
 
 
 def test_hostile_corpus_is_large_enough():
-    assert len(HOSTILE) + len(LEGAL) >= 150
-
-
-@pytest.mark.parametrize("unit", ["<video_zoom>", "<think>", "</think>", "<answer><video_zoom>", "<", zoom("{")])
-def test_parse_action_is_fast_on_the_longest_text(unit):
-    text = (unit * MAX_ACTION_CHARS)[:MAX_ACTION_CHARS]
-    fastest = min(_seconds(text) for _ in range(5))
-
-    assert fastest < 0.005
-
-
-def _seconds(text: str) -> float:
-    started = time.perf_counter()
-    parse_action(text)
-    return time.perf_counter() - started
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (130, "130"),
-        (140.5, "140.5"),
-        (1.6, "1.6"),
-        (5 / 3, "1.67"),
-        (0, "0"),
-        (-0.001, "0"),
-        (-2.5, "-2.5"),
-        (100, "100"),
-    ],
-)
-def test_format_number(value, expected):
-    assert format_number(value) == expected
-
-
-def test_format_zoom_is_canonical():
-    expected = '<video_zoom>{"segment":[130,140.5],"fps":1.6}</video_zoom>'
-
-    assert format_zoom((130, 140.5), 1.6) == expected
-    assert format_zoom(Segment(130.0, 140.5), 1.6) == expected
-
-
-@pytest.mark.parametrize(
-    ("segment", "fps"),
-    [((2, 1), 1), ((1, 1), 1), ((1, 1.001), 1), ((0, 1), 0), ((0, 1), 0.004), ((0, 1), math.nan), ((0, math.inf), 1)],
-)
-def test_format_zoom_refuses_what_would_not_parse(segment, fps):
-    with pytest.raises(ConfigError, match="start < end and fps > 0"):
-        format_zoom(segment, fps)
-
-
-@pytest.mark.parametrize("text", ["", " ", "<answer>", "<video_zoom>", "a" * MAX_ACTION_CHARS])
-def test_format_answer_refuses_what_would_not_parse(text):
-    with pytest.raises(ConfigError, match="an answer wants text"):
-        format_answer(text)
-
-
-fragments = st.sampled_from(
-    [
-        "<think>",
-        "</think>",
-        "<video_zoom>",
-        "</video_zoom>",
-        "<answer>",
-        "</answer>",
-        GOOD,
-        "{",
-        "}",
-        "[",
-        "]",
-        '"fps":',
-    ]
-)
-any_text = st.text(alphabet=st.characters(codec=None))
-mixed_text = st.lists(st.one_of(fragments, any_text), max_size=12).map("".join)
-hundredths = st.integers(min_value=-(10**7), max_value=10**7).map(lambda n: n / 100)
-rates = st.integers(min_value=1, max_value=10**5).map(lambda n: n / 100)
-many = settings(max_examples=1000, deadline=None)
-
-
-@many
-@given(any_text)
-def test_parse_action_is_total(text):
-    assert isinstance(parse_action(text), Zoom | Answer | InvalidAction)
-
-
-@many
-@given(mixed_text)
-def test_parse_action_is_total_on_pieces_of_the_grammar(text):
-    parsed = parse_action(text)
-
-    if isinstance(parsed, Answer):
-        assert parsed.text == parsed.text.strip() != ""
-        parsed.text.encode("utf-8")
-    elif isinstance(parsed, Zoom):
-        start, end = parsed.segment
-        assert -math.inf < start < end < math.inf
-        assert 0 < parsed.fps < math.inf
-    else:
-        assert parsed.code in INVALID_CODES
-        assert "\n" not in parsed.message
-
-
-@many
-@given(hundredths, hundredths, rates)
-def test_format_zoom_round_trips(start, end, fps):
-    if start >= end:
-        start, end = end, start + 0.01
-    parsed = parse_action(format_zoom((start, end), fps))
-
-    assert isinstance(parsed, Zoom)
-    assert parsed.segment == pytest.approx((start, end), abs=0.0051)
-    assert parsed.fps == pytest.approx(fps)
-    assert parse_action(format_zoom(parsed.segment, parsed.fps)) == parsed
-
-
-@many
-@given(any_text.filter(lambda text: text.strip() and "<" not in text))
-def test_format_answer_round_trips(text):
-    parsed = parse_action(format_answer(text))
-
-    assert parsed == Answer(text.encode("utf-8", "replace").decode("utf-8").strip())
-
-
-@many
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=4), rates)
-def test_parse_action_takes_no_segment_but_two_numbers(value, fps):
-    parsed = parse_action(zoom(json.dumps({"segment": value, "fps": fps})))
-
-    if isinstance(parsed, Zoom):
-        assert isinstance(value, list)
-        assert [float(item) for item in value] == list(parsed.segment)
-
-
-@many
-@given(mixed_text, st.sampled_from([zoom(GOOD), "<answer>B</answer>"]))
-def test_parse_action_ignores_the_thought(thought, action):
-    thought = thought.replace("</think>", "")
-
-    assert parse_action(f"<think>{thought}</think>{action}") == parse_action(action)
+    assert len({text for text, _ in HOSTILE}) >= 150
