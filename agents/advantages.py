@@ -6,12 +6,14 @@ estimate is the same however long an observation is.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Discounts", "gae", "whiten"]
+__all__ = ["Discounts", "gae", "leave_one_out", "whiten"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,27 @@ def gae(
         next_advantage = torch.where(sampled, advantage, next_advantage)
         next_turn = torch.where(sampled, turn[:, position], next_turn)
     return advantages, (advantages + values) * mask
+
+
+def leave_one_out(rewards: Sequence[float], groups: Sequence[str]) -> list[float]:
+    """The mean reward of each episode's group without it (RLOO, Ahmadian et al. 2024, arXiv 2402.14740, eq. 7).
+
+    It does not depend on the episode's own actions, so subtracting it leaves the policy gradient unbiased.
+
+    Args:
+        rewards: n episode rewards.
+        groups: n names; episodes of one question share a name.
+
+    Returns:
+        n baselines; 0.0 for an episode that is alone in its group.
+    """
+    earned: defaultdict[str, list[float]] = defaultdict(list)
+    for reward, group in zip(rewards, groups, strict=True):
+        earned[group].append(reward)
+    return [
+        (sum(earned[group]) - reward) / max(1, len(earned[group]) - 1)
+        for reward, group in zip(rewards, groups, strict=True)
+    ]
 
 
 def whiten(advantages: Tensor, mask: Tensor, *, eps: float = 1e-6) -> Tensor:

@@ -1,13 +1,13 @@
 """The weights a tiny model begins from: the shipped cold-start base, or the same made from random weights.
 
-The base has seen the look-up curriculum and nothing else: no video, question or answer of any dataset. It is shipped
-because the curriculum takes longer than the demo may; `--from-scratch` makes it again.
+The base has seen generated lists and nothing else, no video, question or answer of any dataset: the look-up
+curriculum, then rehearsals. It is shipped because these take longer than the demo may; `--from-scratch` makes it again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -21,14 +21,20 @@ from vz_env.prompts import frame_lines, overview_message
 from vz_env.video.palette import PALETTE
 
 from .checkpoint import hash_files, write_folder
-from .curriculum import CurriculumConfig, CurriculumProgress, look_up_document, train_curriculum
+from .curriculum import CurriculumConfig, train_curriculum
+from .look_ups import look_up_document
 from .model import LanguageModel, TinyConfig, no_progress_bar
+from .rehearsal import rehearsal_example
+from .sft import SFTConfig, train_sft
+from .stages import Stage, silent
 from .tokenizer import train_tokenizer
 
-__all__ = ["BASE_FOLDER", "load_base", "make_base", "verify_base"]
+__all__ = ["BASE_FOLDER", "REHEARSALS", "load_base", "make_base", "verify_base"]
 
 BASE_FOLDER: Final = Path(__file__).parent / "assets" / "tiny-base"
 
+REHEARSALS: Final = 4_800
+_REHEARSAL_LR: Final = 7e-4
 _FILES: Final = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _MANIFEST: Final = "base.json"
 
@@ -38,22 +44,27 @@ def make_base(
     dataset: Dataset,
     *,
     curriculum: CurriculumConfig,
-    on_progress: Callable[[CurriculumProgress], None] | None = None,
+    rehearsals: int = REHEARSALS,
+    stage: Stage = silent,
 ) -> LanguageModel:
-    """Make the cold-start base from random weights: the tokenizer, then the look-up curriculum.
+    """Make the cold-start base from random weights: the tokenizer, the look-up curriculum, then the rehearsals.
 
     Args:
         folder: where to write it; the weights are stored in half precision.
         dataset: the train split on whose questions and options the tokenizer is trained.
         curriculum: length and pace.
-        on_progress: called every few steps.
+        rehearsals: conversations to be trained on afterwards, each once; 0 for none.
+        stage: shows progress.
 
     Returns:
         The model, as `load_base` gives it.
     """
     tokenizer = train_tokenizer(_tokenizer_texts(dataset, Random(curriculum.seed)))
     model = LanguageModel.tiny(tokenizer, TinyConfig(), seed=curriculum.seed)
-    progress = train_curriculum(model, curriculum, on_progress=on_progress)
+    with stage("Look-up curriculum") as show:
+        progress = train_curriculum(model, curriculum, on_progress=lambda made: show(made.step, curriculum.steps))
+    if rehearsals:
+        _rehearse(model, rehearsals, seed=curriculum.seed, stage=stage)
 
     def write(target: Path) -> None:
         with no_progress_bar():
@@ -62,12 +73,22 @@ def make_base(
         manifest = {
             "parameters": model.num_parameters,
             "curriculum": {"lines": progress.lines, "accuracy": round(progress.accuracy, 4), "steps": progress.step},
+            "rehearsals": rehearsals,
             "sha256": hash_files(target, sorted(path.name for path in target.iterdir())),
         }
         (target / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
     write_folder(folder, write)
     return load_base(folder)
+
+
+def _rehearse(model: LanguageModel, count: int, *, seed: int, stage: Stage) -> None:
+    """Train on `count` rehearsals, each once."""
+    random = Random(seed)
+    examples = [rehearsal_example(random, model.chat) for _ in range(count)]
+    config = SFTConfig(epochs=1, batch_tokens=10_000, lr=_REHEARSAL_LR, seed=seed)
+    with stage("Rehearsals") as show:
+        train_sft(model, examples, config, on_progress=lambda made: show(made.step, made.steps))
 
 
 def load_base(folder: Path = BASE_FOLDER) -> LanguageModel:

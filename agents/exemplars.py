@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vz_env.actions import format_answer
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
 from vz_env.errors import DatasetError
 
-from .needle_expert import NeedleExpert
+from .needle_expert import NeedleExpert, spaced_answer
 from .policy import Observation, Policy
 from .rollout import collect_rollouts
 from .trajectory import Trajectory
@@ -57,7 +56,7 @@ class AnswerTeacher:
     def _answer(self, observation: Observation) -> str:
         key = self.dataset.key(observation.episode.id)
         right = observation.episode.options[key.answer_indices[0]] if key.answer_indices else key.answer_texts[0]
-        return f"<think>{self._reader.overview_note(observation)}</think>{format_answer(right)}"
+        return f"<think>{self._reader.overview_note(observation)}</think>{spaced_answer(right)}"
 
 
 def collect_exemplars(

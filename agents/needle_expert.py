@@ -23,7 +23,7 @@ from vz_env.actions import format_answer, format_number, format_zoom
 
 from .policy import Observation
 
-__all__ = ["FrameLine", "HastyExpert", "NeedleExpert", "read_frame_lines"]
+__all__ = ["FrameLine", "HastyExpert", "NeedleExpert", "read_frame_lines", "spaced_answer"]
 
 _LINE: Final = re.compile(r"^(\d+(?:\.\d+)?)s: (?:new )?(.+)$", re.MULTILINE)
 _SCENE: Final = re.compile(r"(?:the|the right after the) (\w+) scene")
@@ -40,6 +40,14 @@ class FrameLine:
 
     time_seconds: float
     colors: tuple[str, ...]
+
+
+def spaced_answer(text: str) -> str:
+    """An answer with a space before it: to most tokenizers a word is the same token here as in notes and options then.
+
+    Without the space a tiny model cannot copy its answer, but must learn for each word that there are two tokens of it.
+    """
+    return format_answer(f" {text}")
 
 
 def read_frame_lines(text: str) -> list[FrameLine]:
@@ -73,7 +81,7 @@ class NeedleExpert:
         search = _Search.read(texts, observation.episode.question)
         if search is None:
             scene, answer = _read_order(texts[0], observation.episode.question)
-            return _with_note(_order_note(scene, answer), format_answer(answer or _UNKNOWN))
+            return _with_note(_order_note(scene, answer), spaced_answer(answer or _UNKNOWN))
         note = search.note()
         looks = min(observation.budget["zooms"], self.patience(observation) - search.zooms)
         if not search.is_settled() and search.slots_left() and looks > 0:
@@ -83,7 +91,7 @@ class NeedleExpert:
                 math.floor(10 * search.frames_per_zoom / (end - start)) / 10, math.ceil(100 / (end - start)) / 100
             )
             return _with_note(note, format_zoom((start, end), fps))
-        return _with_note(note, format_answer(search.answer() or self.guess(observation)))
+        return _with_note(note, spaced_answer(search.answer() or self.guess(observation)))
 
     def patience(self, observation: Observation) -> int:
         """Most looks that this expert takes in this episode."""
@@ -179,7 +187,9 @@ class _Search:
     def note(self) -> str:
         """The scene before the first zoom; then what the last zoom showed, and the count so far if one is asked."""
         if not self.sightings:
-            return f"first new {self.scene},{format_number(self.slots[0][0])}" if self.slots else f"no {self.scene}"
+            if not self.slots:
+                return f"no {self.scene}"
+            return f"in the {self.scene}: new {self.scene},{format_number(self.slots[0][0])}"
         saw = f"I saw {' '.join(self.sightings[-1]) or _NOTHING}"
         return f"{saw}, so {len(self.seen)}" if self.is_count else saw
 
@@ -225,7 +235,7 @@ def _read_order(overview: str, question: str) -> tuple[str, str]:
 
 def _order_note(scene: str, answer: str) -> str:
     """The note of a question about the order of scenes."""
-    return " ".join(("and then", scene, answer) if scene else ("and last", answer)).strip()
+    return f"after the {scene}: then {scene} {answer}" if scene else f"the last {answer}"
 
 
 def _with_note(note: str, action: str) -> str:

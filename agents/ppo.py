@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import gymnasium as gym
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vz_env.errors import ConfigError, VZError
 
-from .advantages import Discounts, gae, whiten
+from .advantages import Discounts, gae, leave_one_out, whiten
 from .batching import pad, predict, token_batches
 from .losses import clipped_surrogate, clipped_value_loss, entropy, kl_k3
 from .model import LanguageModel
@@ -55,15 +55,18 @@ class PPOConfig:
     micro_tokens: int = 16_000
     """Padded tokens a forward pass."""
     lr: float = 1e-4
-    value_lr: float = 1e-3
+    value_lr: float = 2e-3
     critic_warmup: int = 1
     """First iterations that train the critic alone."""
     clip_low: float = 0.2
     clip_high: float = 0.27
     value_clip: float = 0.2
-    value_coef: float = 0.5
+    critic_steps: int = 48
+    """Optimiser steps of the critic an iteration. It reads detached hidden states, so these cost next to nothing."""
     kl_coef: float = 0.001
     entropy_coef: float = 0.0
+    group_baseline: bool = True
+    """Whether rewards count from the mean of the question's other samples, as in RLOO; the critic learns the rest."""
     discounts: Discounts = field(default_factory=Discounts)
     temperature: float = 1.0
     max_new_tokens: int = 32
@@ -89,6 +92,14 @@ class _Batch:
         columns = (self.ids, self.mask, self.log_probs, self.reference, self.values, self.advantages, self.returns)
         picked = [column[list(index), :longest] for column in columns]
         return _Batch(*picked, lengths=[self.lengths[row] for row in index])
+
+
+class _States(NamedTuple):
+    """What the critic is fitted to: hidden states (tokens, hidden_size), their old values and their returns."""
+
+    hidden: Tensor
+    values: Tensor
+    returns: Tensor
 
 
 class PPO:
@@ -137,7 +148,7 @@ class PPO:
         started = time.monotonic()
         rollouts = self._collect(random)
         sampled = time.monotonic()
-        batch = self._batch([rollout for rollout in rollouts if not rollout.trajectory.is_error])
+        batch = self._batch(self._informative([rollout for rollout in rollouts if not rollout.trajectory.is_error]))
         guard = self._guard(batch)
         self._refer(batch)
         metrics = self._update(batch, random)
@@ -161,6 +172,15 @@ class PPO:
         sampling = SamplerConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
         return sample_episodes(self.model, self.envs[: len(names)], names, seeds, config=sampling, policy_name="PPO")
 
+    def _informative(self, rollouts: list[Rollout]) -> list[Rollout]:
+        """Without the groups whose samples all earned the same: against each other they say nothing."""
+        if not self.config.group_baseline:
+            return rollouts
+        earned: dict[str, set[float]] = {}
+        for rollout in rollouts:
+            earned.setdefault(rollout.trajectory.episode_id, set()).add(round(rollout.trajectory.reward, 6))
+        return [rollout for rollout in rollouts if len(earned[rollout.trajectory.episode_id]) > 1] or rollouts
+
     def _batch(self, rollouts: Sequence[Rollout]) -> _Batch:
         """Pad the rollouts, estimate advantages. Running out of budget ends an episode: nothing is bootstrapped."""
         if not rollouts:
@@ -172,7 +192,7 @@ class PPO:
         values = torch.zeros_like(mask)
         values[mask.bool()] = torch.tensor([value for rollout in rollouts for value in rollout.values])
         advantages, returns = gae(
-            pad([_token_rewards(rollout) for rollout in rollouts], dtype=torch.float32),
+            pad(self._rewards(rollouts), dtype=torch.float32),
             values,
             mask,
             pad([record.turn for record in tokens], dtype=torch.long, fill=-1),
@@ -191,6 +211,16 @@ class PPO:
         return _Batch(
             **{name: column.to(device) for name, column in columns.items()}, lengths=[len(record) for record in tokens]
         )
+
+    def _rewards(self, rollouts: Sequence[Rollout]) -> list[list[float]]:
+        """Rewards by token; with `group_baseline` they count from what the question's other samples earned."""
+        rewards = [_token_rewards(rollout) for rollout in rollouts]
+        if self.config.group_baseline:
+            names = [rollout.trajectory.episode_id for rollout in rollouts]
+            baselines = leave_one_out([sum(row) for row in rewards], names)
+            for row, rollout, baseline in zip(rewards, rollouts, baselines, strict=True):
+                row[max(position for position, turn in enumerate(_tokens(rollout).turn) if turn >= 0)] -= baseline
+        return rewards
 
     @torch.no_grad()
     def _guard(self, batch: _Batch) -> float:
@@ -232,7 +262,8 @@ class PPO:
         self.model.eval()  # gradients flow all the same; dropout would make these log-probabilities others than sampled
         sums: dict[str, float] = {}
         norms = []
-        for _ in range(config.epochs):
+        states: list[_States] = []
+        for epoch in range(config.epochs):
             order = list(range(len(batch.lengths)))
             random.shuffle(order)
             size = -(-len(order) // config.minibatches)
@@ -240,13 +271,19 @@ class PPO:
                 chosen = order[start : start + size]
                 total = batch.mask[chosen].sum()
                 for rows in self._micro_batches(batch, chosen):
-                    loss, terms = self._loss(rows, total)
-                    loss.backward()
+                    loss, terms, hidden = self._loss(rows, total)
+                    if not self._is_warming_up:
+                        loss.backward()
+                    if epoch == 0:
+                        sampled = rows.mask.bool()
+                        states.append(_States(hidden.detach(), rows.values[sampled], rows.returns[sampled]))
                     for name, value in terms.items():
                         sums[name] = sums.get(name, 0.0) + value
                 norms.append(self._optimize())
+        value_loss = self._fit_critic(states)
         tokens = float(batch.mask.sum()) * config.epochs
         metrics = {f"train/{name}": value / tokens for name, value in sums.items()}
+        metrics["train/value_loss"] = value_loss
         sampled = batch.mask.bool()
         variance = float(batch.returns[sampled].var(correction=0))
         error = float((batch.returns - batch.values)[sampled].var(correction=0))
@@ -259,32 +296,38 @@ class PPO:
         for run in token_batches(batch.lengths, max_tokens=self.config.micro_tokens, order=by_length):
             yield batch.rows(run)
 
-    def _loss(self, rows: _Batch, total: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one micro-batch, its sum over tokens divided by the tokens of the whole minibatch."""
+    def _loss(self, rows: _Batch, total: Tensor) -> tuple[Tensor, dict[str, float], Tensor]:
+        """The policy's loss of one micro-batch (a sum over tokens divided by the whole minibatch's), terms, states."""
         config = self.config
         sampled = rows.mask.bool()
         old_log_probs, advantages = rows.log_probs[sampled], rows.advantages[sampled]
-        with torch.set_grad_enabled(not self._is_warming_up):  # the critic alone needs no gradient below its head
+        with torch.set_grad_enabled(not self._is_warming_up):  # the critic needs no gradient below its head
             log_probs, logits, hidden = self._log_probs(self.model, rows)
         surrogate, clipped = clipped_surrogate(
             log_probs, old_log_probs, advantages, clip_low=config.clip_low, clip_high=config.clip_high
         )
         kl, spread = kl_k3(log_probs, rows.reference[sampled]), entropy(logits)
-        critic = clipped_value_loss(
-            self.model.value_head(hidden), rows.values[sampled], rows.returns[sampled], clip=config.value_clip
-        )
-        policy = surrogate + config.kl_coef * kl - config.entropy_coef * spread
-        loss = (policy + config.value_coef * critic).sum() / total
+        loss = (surrogate + config.kl_coef * kl - config.entropy_coef * spread).sum() / total
         with torch.no_grad():
             terms = {
                 "policy_loss": surrogate.sum(),
-                "value_loss": critic.sum(),
                 "kl_to_reference": kl.sum(),
                 "approx_kl": kl_k3(log_probs, old_log_probs).sum(),
                 "entropy": spread.sum(),
                 "clip_fraction": clipped.sum(),
             }
-        return loss, {name: float(term) for name, term in terms.items()}
+        return loss, {name: float(term) for name, term in terms.items()}, hidden
+
+    def _fit_critic(self, states: Sequence[_States]) -> float:
+        """Fit the critic to the iteration's returns; the loss before that."""
+        hidden, old, returns = (torch.cat(parts) for parts in zip(*states, strict=True))
+        first = 0.0
+        for step in range(self.config.critic_steps):
+            loss = clipped_value_loss(self.model.value_head(hidden), old, returns, clip=self.config.value_clip).mean()
+            first = loss.item() if step == 0 else first
+            loss.backward()
+            self.value_optimizer.step()
+        return first
 
     @property
     def _is_warming_up(self) -> bool:
@@ -292,8 +335,7 @@ class PPO:
         return self.iteration < self.config.critic_warmup
 
     def _optimize(self) -> float:
-        """One optimiser step of the critic and, after its warm-up, of the policy."""
-        self.value_optimizer.step()
+        """One optimiser step of the policy, once the critic has warmed up."""
         if self._is_warming_up:
             return 0.0
         norm = self.policy_optimizer.step()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import torch
@@ -24,7 +24,7 @@ from vz_env.errors import ConfigError
 from vz_env.prompts import system_message
 
 from .checkpoint import POLICY_FOLDER, Checkpoints, load_policy, save_policy
-from .cold_base import load_base, make_base
+from .cold_base import REHEARSALS, load_base, make_base
 from .curriculum import CurriculumConfig
 from .exemplars import AnswerTeacher, collect_exemplars, read_exemplars, write_exemplars
 from .language_policy import LanguagePolicy
@@ -37,15 +37,13 @@ from .ppo import PPO, PPOConfig
 from .rollout import episode_seed
 from .sampler import SamplerConfig, sample_episodes
 from .sft import SFTConfig, example_of, train_sft
+from .stages import Stage, silent
 from .trajectory import as_plain
 
-__all__ = ["SFT_FOLDER", "Stage", "TrainConfig", "train_policy", "train_uniform"]
+__all__ = ["SFT_FOLDER", "TrainConfig", "train_policy", "train_uniform"]
 
 SFT_FOLDER: Final = "sft"
 CONFIG_NAME: Final = "training.json"
-
-Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens a named stage and yields what takes its progress: (done, all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,8 @@ class TrainConfig:
     """What an episode may cost."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     """Of a cold-start base made from scratch."""
+    rehearsals: int = REHEARSALS
+    """Conversations about generated lists that such a base is trained on after the curriculum."""
     sft: SFTConfig = field(default_factory=SFTConfig)
     """The cold start."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -88,18 +88,13 @@ class TrainConfig:
         return {"describe": self.describe, "with_frames": False}
 
 
-@contextmanager
-def _silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
-
-
 def train_policy(
     train: Dataset,
     validation: Dataset | None,
     out: Path,
     config: TrainConfig,
     *,
-    stage: Stage = _silent,
+    stage: Stage = silent,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> LanguagePolicy | None:
     """Train a policy on a split, from its cold start through PPO.
@@ -166,18 +161,14 @@ def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage)
     folder = out / "base"
     if folder.is_dir():
         return load_base(folder)
-    with stage("Cold-start base from random weights") as progress:
-        total = config.curriculum.steps
-        return make_base(
-            folder, train, curriculum=config.curriculum, on_progress=lambda made: progress(made.step, total)
-        )
+    return make_base(folder, train, curriculum=config.curriculum, rehearsals=config.rehearsals, stage=stage)
 
 
 def _teacher(config: TrainConfig) -> Policy:
     return import_policy(config.teacher) if config.teacher else HastyExpert()
 
 
-def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage = _silent) -> LanguageModel:
+def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage = silent) -> LanguageModel:
     """SFT on the exemplars of a teacher; the result is kept in `sft/`."""
     folder = out / SFT_FOLDER
     if not folder.is_dir():
@@ -188,9 +179,9 @@ def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage =
 
 
 def train_uniform(
-    train: Dataset, out: Path, frames: int, config: TrainConfig, *, base_out: Path, stage: Stage = _silent
+    train: Dataset, out: Path, frames: int, config: TrainConfig, *, base_out: Path, stage: Stage = silent
 ) -> LanguagePolicy:
-    """The uniform-sampling arm: the same weights, the same SFT, on `frames` uniform frames and no zooms.
+    """The uniform-sampling arm: the same weights and the same SFT on as many exemplars, of `frames` frames and no zooms.
 
     Args:
         train: the split to learn from; its answers are told to the teacher.
@@ -204,8 +195,16 @@ def train_uniform(
     if not folder.is_dir():
         model = begin_model(train, base_out, config, stage=stage)
         budget = LanguagePolicy(model, overview_frames=frames).budget_for(config.budget)
-        teacher = AnswerTeacher(train)
-        model = _fit(train, out / "exemplars.jsonl", config, teacher=teacher, model=model, stage=stage, budget=budget)
+        model = _fit(
+            train,
+            out / "exemplars.jsonl",
+            config,
+            teacher=AnswerTeacher(train),
+            model=model,
+            stage=stage,
+            budget=budget,
+            at_most=len(read_exemplars(base_out / "exemplars.jsonl")),
+        )
         save_policy(folder, model, name=f"UniformSampling-{frames} (SFT)", overview_frames=frames, **_system(config))
     return load_policy(folder)
 
@@ -223,8 +222,9 @@ def _fit(
     model: LanguageModel,
     stage: Stage,
     budget: Budget | None = None,
+    at_most: int | None = None,
 ) -> LanguageModel:
-    """Collect a teacher's exemplars, once, and train on them."""
+    """Collect a teacher's exemplars, once, and train on them, or on `at_most` of them."""
     if not path.is_file():
         with stage("Exemplars of the scripted teacher") as progress:
             collected = collect_exemplars(
@@ -236,7 +236,10 @@ def _fit(
                 progress=progress,
             )
         write_exemplars(path, collected)
-    examples = [example_of(trajectory, model.chat) for trajectory in read_exemplars(path)]
+    kept = read_exemplars(path)
+    if at_most is not None and at_most < len(kept):
+        kept = Random(config.seed).sample(kept, at_most)
+    examples = [example_of(trajectory, model.chat) for trajectory in kept]
     with stage("Cold start (SFT)") as progress:
         train_sft(model, examples, config.seeded().sft, on_progress=lambda made: progress(made.step, made.steps))
     return model

@@ -157,13 +157,14 @@ def _origin(config: TrainConfig) -> str:
     if config.model:
         return config.model
     if config.from_scratch:
-        return f"random; {config.curriculum.steps} steps of the look-up curriculum in this run (--from-scratch)"
+        made = f"{config.curriculum.steps} steps of look-ups and {config.rehearsals} rehearsals"
+        return f"random; {made} in this run (--from-scratch)"
     manifest = verify_base()
     hashes = manifest["sha256"]
     digest = str(hashes["model.safetensors"])[:12] if isinstance(hashes, dict) else ""
     return (
-        f"the shipped cold-start base ({manifest['parameters']:,} parameters; look-up curriculum only, no video, "
-        f"question or answer of any dataset; sha256 {digest})"
+        f"the shipped cold-start base ({manifest['parameters']:,} parameters; look-ups and rehearsals on generated "
+        f"lists, no video, question or answer of any dataset; sha256 {digest})"
     )
 
 

@@ -17,7 +17,7 @@ from vz_agents.trajectory import Trajectory
 from .records import EpisodeRecord
 from .statistics import Interval, accuracy, paired_difference
 
-__all__ = ["EvalResult", "GroupResult", "compare", "summarise"]
+__all__ = ["EvalResult", "GroupResult", "compare", "compare_runs", "summarise"]
 
 MAX_ERROR_RATE: Final = 0.01
 
@@ -118,12 +118,20 @@ def summarise(records: Sequence[EpisodeRecord], *, seed: int = 0, resamples: int
 
 def compare(result: EvalResult, baseline: EvalResult, *, seed: int = 0) -> Interval:
     """How much more accurate a policy is than another on the questions that both were graded on."""
-    others = {record.trajectory.episode_id: record.trajectory.score for record in baseline.records}
-    pairs = [
-        (record.trajectory.score, others[record.trajectory.episode_id], record.video_group)
-        for record in result.records
-        if record.trajectory.score is not None and others.get(record.trajectory.episode_id) is not None
-    ]
+    return compare_runs([(result, baseline)], seed=seed)
+
+
+def compare_runs(runs: Iterable[tuple[EvalResult, EvalResult]], *, seed: int = 0) -> Interval:
+    """`compare` over several runs on the same videos, such as seeds: a video is resampled with all its scores."""
+    pairs: list[tuple[float, float, str]] = []
+    for result, baseline in runs:
+        others = {record.trajectory.episode_id: record.trajectory.score for record in baseline.records}
+        pairs += [
+            (score, other, record.video_group)
+            for record in result.records
+            if (score := record.trajectory.score) is not None
+            and (other := others.get(record.trajectory.episode_id)) is not None
+        ]
     mine, theirs, clusters = zip(*pairs, strict=True) if pairs else ((), (), ())
     return paired_difference(mine, theirs, clusters, seed=seed)
 

@@ -13,7 +13,7 @@ from vz_env.errors import ConfigError
 @pytest.fixture(scope="module")
 def made(needle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base") / "tiny-base"
-    return make_base(folder, needle, curriculum=CurriculumConfig(steps=20, batch_size=2)), folder
+    return make_base(folder, needle, curriculum=CurriculumConfig(steps=20, batch_size=2), rehearsals=4), folder
 
 
 @pytest.fixture

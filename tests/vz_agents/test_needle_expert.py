@@ -133,31 +133,31 @@ APPEARS = "In the teal scene a card appears. Which colour is it?"
 @pytest.mark.parametrize(
     ("question", "looks", "expected"),
     [
-        (APPEARS, [["teal 88%, red"]], "<think>I saw red</think><answer>red</answer>"),
-        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>I saw blue</think><answer>blue</answer>"),
-        (APPEARS, [["teal"], ["teal"]], "<think>I saw none</think><answer>unknown</answer>"),
+        (APPEARS, [["teal 88%, red"]], "<think>I saw red</think><answer> red</answer>"),
+        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>I saw blue</think><answer> blue</answer>"),
+        (APPEARS, [["teal"], ["teal"]], "<think>I saw none</think><answer> unknown</answer>"),
         (
             "In the teal scene two cards appear. Which comes first?",
             [["teal", "teal 50%, pink"]],
-            "<think>I saw pink</think><answer>pink</answer>",
+            "<think>I saw pink</think><answer> pink</answer>",
         ),
         (
             "How many times does the red card appear in the teal scene?",
             [["teal 50%, red", "teal"], ["teal 50%, red", "teal", "teal 50%, red"]],
-            "<think>I saw red red, so 3</think><answer>3</answer>",
+            "<think>I saw red red, so 3</think><answer> 3</answer>",
         ),
         (
             "In the teal scene a card changes colour. From what into what?",
             [["teal 50%, red", "teal 50%, red", "teal 50%, blue"]],
-            "<think>I saw red blue</think><answer>red to blue</answer>",
+            "<think>I saw red blue</think><answer> red to blue</answer>",
         ),
         (
             "In the teal scene, which card is shown right after the red one?",
             [["teal 50%, red", "teal", "teal 50%, blue"]],
-            "<think>I saw red blue</think><answer>blue</answer>",
+            "<think>I saw red blue</think><answer> blue</answer>",
         ),
-        ("Which scene comes right after the teal scene?", [], "<think>and then teal lime</think><answer>lime</answer>"),
-        ("Which scene is the last one?", [], "<think>and last lime</think><answer>lime</answer>"),
+        ("Which scene comes right after the teal scene?", [], "<think>after the teal: then teal lime</think><answer> lime</answer>"),
+        ("Which scene is the last one?", [], "<think>the last lime</think><answer> lime</answer>"),
     ],
 )
 def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
@@ -169,7 +169,7 @@ def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
 )
 def test_it_zooms_slot_by_slot_until_a_card_was_seen(looks, segment):
     (action,) = NeedleExpert().act([observe(APPEARS, SCENES, looks)])
-    assert action.startswith(f"<think>{'I saw none' if looks else 'first new teal,10'}</think>")
+    assert action.startswith(f"<think>{'I saw none' if looks else 'in the teal: new teal,10'}</think>")
     zoom = parse_action(action)
     assert isinstance(zoom, Zoom)
     assert zoom.segment == segment

@@ -29,6 +29,7 @@ CONFIG = TrainConfig(
     eval_episodes=2,
     budget=Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44),
     curriculum=CurriculumConfig(steps=10, batch_size=4),
+    rehearsals=2,
     sft=SFTConfig(epochs=1),
     ppo=PPOConfig(lr=2e-4, iterations=4, prompts=2, samples=2, critic_warmup=1),
 )

@@ -20,6 +20,7 @@ from vz_benchmarks.cli import main
 from vz_benchmarks.commands import train as train_command
 from vz_benchmarks.demo import DemoArgs, run_demo
 from vz_benchmarks.records import read_records
+from vz_benchmarks.studies.demo_seeds import DemoSeedsArgs, run_study
 from vz_env.budget import Budget
 from vz_env.datasets.needle import NeedleConfig, make_needle
 from vz_env.errors import ConfigError, DatasetError
@@ -29,6 +30,7 @@ CONFIG = TrainConfig(
     eval_episodes=2,
     budget=Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44),
     curriculum=CurriculumConfig(steps=10, batch_size=4),
+    rehearsals=2,
     sft=SFTConfig(epochs=1),
     ppo=PPOConfig(iterations=2, prompts=2, samples=2, critic_warmup=1),
 )
@@ -74,7 +76,7 @@ def test_the_demo_leaves_a_page_figures_and_curves(args):
     assert len({figure["episodes"] for figure in figures.values()}) == 1
     for words in ("Learning where to look", "Learning curve", "against uniform sampling", "Blind guessing: "):
         assert words in page
-    assert "random; look-up curriculum and 0 epochs of exemplars in this run" in page
+    assert "random; 10 steps of look-ups and 2 rehearsals in this run" in page
     assert "<article>" in page
     assert len(read_curve(args.out)) == 2
     assert list((args.out / "tensorboard").glob("events.out.tfevents.*"))
@@ -92,6 +94,20 @@ def test_the_same_demo_again_is_quick_and_plays_nothing_again(args, capsys):
     printed = capsys.readouterr().out
     assert "PPO against its own SFT start: " in printed
     assert "report.html" in printed
+
+
+@pytest.mark.usefixtures("short_videos")
+def test_several_seeds_make_one_table(args, tmp_path, capsys):
+    study = DemoSeedsArgs(out=tmp_path, seeds=(0, 1), demo=args)
+    assert run_study(study) == 0
+    rows = capsys.readouterr().out.strip().splitlines()[-5:]
+    assert [row.split("|")[1].strip() for row in rows] == ["seed", "---", "0", "1", "all"]
+    assert {row.count("|") for row in rows} == {8}
+    figures = [json.loads((tmp_path / f"seed-{seed}" / "findings.json").read_text()) for seed in (0, 1)]
+    pooled = sum(figure["PPO"]["accuracy"] for figure in figures) / 2
+    assert f"| all | {100 * pooled:.1f} [" in rows[-1]
+    assert run_study(study) == 0  # nothing is done again
+    assert capsys.readouterr().out.strip().splitlines()[-5:] == rows
 
 
 @pytest.mark.usefixtures("short_videos")
@@ -138,7 +154,8 @@ def train_words(train_root, tmp_path):
     words = ["train", "--root", str(train_root), "--out", str(tmp_path / "run"), "--eval-episodes", "2"]
     words += ["--budget.overview-frames", "12", "--budget.max-turns", "2", "--budget.max-frames", "28"]
     words += ["--sft.epochs", "1", "--ppo.prompts", "2", "--ppo.samples", "2", "--ppo.critic-warmup", "1"]
-    return [*words, "--ppo.iterations", "2", "--from-scratch", "--curriculum.steps", "10", "--curriculum.batch-size=4"]
+    words += ["--from-scratch", "--curriculum.steps", "10", "--curriculum.batch-size=4", "--rehearsals", "2"]
+    return [*words, "--ppo.iterations", "2"]
 
 
 def test_train_trains_continues_and_leaves_a_policy_that_eval_plays(train_words, train_root, tmp_path, capsys):
@@ -148,7 +165,7 @@ def test_train_trains_continues_and_leaves_a_policy_that_eval_plays(train_words,
     assert f"policy: {run}/policy   try: vz eval --policy {run} --dataset Needle" in printed.out.replace("\n", "")
     told = printed.err.splitlines()
     assert all(line.endswith(" ...") for line in told)  # the stages, and no bars where there is no terminal
-    assert [line.partition(" ")[0] for line in (told[0], told[-1])] == ["Cold-start", "Reinforcement"]
+    assert [line.partition(" ")[0] for line in (told[0], told[-1])] == ["Look-up", "Reinforcement"]
     before = hashes(run)
     assert main(train_words) == 0
     assert hashes(run) == before

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+from random import Random
+
+from vz_agents.chat import ChatRenderer
+from vz_agents.needle_expert import read_frame_lines
+from vz_agents.rehearsal import draw_rehearsal, rehearsal_example
+from vz_env.actions import InvalidAction, parse_action
+from vz_env.video.palette import NEUTRALS
+
+
+def rehearsals(count=200):
+    random = Random(0)
+    return [draw_rehearsal(random) for _ in range(count)]
+
+
+def cards(lines, scene):
+    """The cards beside a scene, each run once."""
+    beside = [[c for c in line.colors[1:] if c not in NEUTRALS] if line.colors[0] == scene else [] for line in lines]
+    runs = [shown for shown, before in zip(beside, [[], *beside], strict=False) if shown and shown != before]
+    return " ".join(shown[0] for shown in runs) or "none"
+
+
+def expected_note(message, overview):
+    """The note that a message asks for, from its text and the overview's alone."""
+    lines = read_frame_lines(overview)
+    if message.startswith("Zoom"):
+        close = read_frame_lines(message)
+        return f"I saw {cards(close, close[0].colors[0])}"
+    question = message.partition("\n")[0]
+    scenes = [line.colors[0] for line in lines]
+    if "last one" in question:
+        return f"the last {scenes[-1]}"
+    scene = re.search(r"the (\w+) scene", question)[1]
+    first = scenes.index(scene)
+    if " seen in " in question:
+        return f"I saw {cards(lines, scene)}"
+    if f"after the {scene} scene" in question:
+        return f"after the {scene}: then {scene} {next((c for c in scenes[first:] if c != scene), 'end')}"
+    return f"in the {scene}: new {scene},{lines[first].time_seconds:.0f}"
+
+
+def test_every_note_follows_from_what_was_shown():
+    seen = set()
+    for turns in rehearsals():
+        for message, note in turns:
+            assert note == f"<think>{expected_note(message, turns[0][0])}</think>", message
+            seen.add(" ".join(note.split()[:2]))
+    assert {"<think>in the", "<think>after the", "<think>the last", "<think>I saw"} <= seen
+
+
+def test_rehearsals_hold_no_action():
+    for turns in rehearsals(50):
+        for _, note in turns:
+            action = parse_action(note)
+            assert isinstance(action, InvalidAction)
+            assert action.code == "NO_ACTION"
+
+
+def test_the_loss_covers_the_notes_and_nothing_else(tokenizer):
+    chat = ChatRenderer(tokenizer)
+    example = rehearsal_example(Random(3), chat)
+    written = [token for token, mask in zip(example.ids, example.mask, strict=True) if mask]
+    notes = [token for _, note in draw_rehearsal(Random(3)) for token in chat.reply_ids(note)]
+    assert written == notes
+
+
+def test_rehearsals_fit_the_tiny_models_context(tokenizer):
+    random, chat = Random(1), ChatRenderer(tokenizer)
+    assert max(len(rehearsal_example(random, chat).ids) for _ in range(300)) <= 2048
