@@ -34,9 +34,9 @@ class SFTConfig:
     rate warms up over `warmup` of the steps and falls along a cosine.
     """
 
-    epochs: int = 2
+    epochs: int = 5
     batch_tokens: int = 5_000
-    lr: float = 5e-4
+    lr: float = 7e-4
     warmup: float = 0.05
     optimizer: str = "adamw"
     seed: int = 0
