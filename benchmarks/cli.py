@@ -73,6 +73,24 @@ VERBS: Final[dict[str, Verb]] = {
         run="run_report",
         summary="write report.html for a folder of results",
     ),
+    "score": Verb(
+        module="vz_benchmarks.commands.score",
+        args="ScoreArgs",
+        run="run_score",
+        summary="a benchmark's own figures, under another parser, denominator or judge",
+    ),
+    "compare": Verb(
+        module="vz_benchmarks.commands.compare",
+        args="CompareArgs",
+        run="run_compare",
+        summary="whether two runs differ, where, and which settings do",
+    ),
+    "merge": Verb(
+        module="vz_benchmarks.commands.merge",
+        args="MergeArgs",
+        run="run_merge",
+        summary="join what the shards of an evaluation wrote",
+    ),
     "list": Verb(
         module="vz_benchmarks.commands.list",
         args="ListArgs",

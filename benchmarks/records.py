@@ -135,6 +135,10 @@ class ResultsFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __len__(self) -> int:
+        """How many keys there are results under."""
+        return len(self._records)
+
     def get(self, key: str) -> EpisodeRecord | None:
         """The last record under a key, or None."""
         return self._records.get(key)

@@ -22,7 +22,7 @@ from ..runner import RESULTS_NAME, RUNS_NAME
 from ..tables import comparison_table
 from .eval import CONFIG_NAME, DatasetArgs, open_dataset
 
-__all__ = ["CURVE_NAME", "ReportArgs", "load_results", "run_report"]
+__all__ = ["CURVE_NAME", "ReportArgs", "find_dataset", "load_results", "read_json", "run_report"]
 
 CURVE_NAME = "learning_curve.jsonl"
 
@@ -51,7 +51,7 @@ def load_results(folder: Path) -> tuple[list[EvalResult], list[str]]:
     records = read_records(folder / RESULTS_NAME)
     if not records:
         raise DatasetError(f"{folder / RESULTS_NAME} holds no result yet; run `vz eval --out {folder}` first")
-    runs = _read_json(folder / RUNS_NAME)
+    runs = read_json(folder / RUNS_NAME)
     code = {run: _field(runs, run, "code") for run in {record.run for record in records}}
     newest = code[records[-1].run]
     kept: dict[str, dict[str, EpisodeRecord]] = {}
@@ -66,7 +66,7 @@ def load_results(folder: Path) -> tuple[list[EvalResult], list[str]]:
 def run_report(args: ReportArgs) -> int:
     """Run the command; returns its exit code."""
     results, notes = load_results(args.run)
-    dataset, trouble = _find_dataset(args.run)
+    dataset, trouble = find_dataset(args.run)
     if trouble:
         note(trouble)
         notes.append(trouble)
@@ -93,20 +93,30 @@ def _tell_apart(results: Sequence[EvalResult]) -> list[EvalResult]:
     ]
 
 
-def _find_dataset(folder: Path) -> tuple[Dataset | None, str]:
+def find_dataset(folder: Path) -> tuple[Dataset | None, str]:
     """The dataset the results are of, or None and why."""
     try:
-        config = _read_json(folder / CONFIG_NAME).get("data")
+        config = read_json(folder / CONFIG_NAME).get("data")
         if not isinstance(config, dict):
             raise ConfigError(f"wanted {folder / CONFIG_NAME} to name the dataset")
         root = config.get("root")
-        args = DatasetArgs(dataset=config["dataset"], root=Path(root) if root else None, split=config["split"])
+        args = DatasetArgs(
+            benchmark=config.get("benchmark", ""),
+            dataset=config["dataset"],
+            root=Path(root) if root else None,
+            split=config["split"],
+        )
         return open_dataset(args), ""
     except (VZError, KeyError) as fault:
         return None, f"No episodes are shown: {fault}"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON file beside the results.
+
+    Raises:
+        DatasetError: it cannot be read, or holds no object.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
