@@ -23,8 +23,9 @@ from ..judge import JUDGEMENTS_NAME, Judge, judge_answers, read_verdicts
 from ..official import Figure, official_figures
 from ..results import EvalResult
 from ..tables import policy_label
+from ..viewer import clean_text
 
-__all__ = ["ScoreArgs", "figure_table", "run_score", "show_figures"]
+__all__ = ["ScoreArgs", "figure_rows", "figure_table", "run_score", "show_figures"]
 
 _KEY_VARIABLE = "OPENAI_API_KEY"
 
@@ -96,21 +97,35 @@ def figure_table(
     denominator: Denominator = "all",
     verdicts: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Table:
-    """A row for each figure, a column for each policy."""
+    """The rows of `figure_rows`, for a terminal."""
+    names, rows = figure_rows(results, dataset, parser=parser, denominator=denominator, verdicts=verdicts)
+    table = Table(caption=f"parser {parser}, denominator {denominator}", caption_justify="left")
+    for number, name in enumerate(names):
+        table.add_column(Text(name), justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def figure_rows(
+    results: Sequence[EvalResult],
+    dataset: Dataset,
+    *,
+    parser: str = "strict",
+    denominator: Denominator = "all",
+    verdicts: Mapping[str, Mapping[str, float]] | None = None,
+) -> tuple[list[str], list[list[str]]]:
+    """A benchmark's figures as text: the column names, and a row for each figure with a cell for each policy."""
     columns = []
     for result in results:
         graded = grade_records(result.records, dataset, parser=parser, verdicts=(verdicts or {}).get(result.run))
         columns.append({one.name: one for one in official_figures(dataset.name, graded, denominator=denominator)})
-    table = Table(caption=f"parser {parser}, denominator {denominator}", caption_justify="left")
-    table.add_column("figure", no_wrap=True)
-    table.add_column("questions", justify="right")
-    for result in results:
-        table.add_column(Text(policy_label(result)), justify="right")
+    rows = []
     for name in dict.fromkeys(name for column in columns for name in column):
         found = [column.get(name) for column in columns]
         count = max(one.questions for one in found if one is not None)
-        table.add_row(Text(name), str(count), *(Text(_cell(one)) for one in found))
-    return table
+        rows.append([clean_text(name), str(count), *(_cell(one) for one in found)])
+    return ["figure", "questions", *(policy_label(result) for result in results)], rows
 
 
 def _cell(figure: Figure | None) -> str:
