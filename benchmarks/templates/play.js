@@ -48,6 +48,7 @@ function say(text) {
 
 function draw() {
   const isOver = state.outcome !== null;
+  if (isOver) selection = null;
   $("episode").textContent = `${state.episode_id}, ${seconds(state.duration_seconds)} s`;
   $("question").textContent = state.question;
   $("context").textContent = state.context;
@@ -117,6 +118,12 @@ function drawOutcome() {
     `${answered} The answer is ${outcome.truth}. Reward ${seconds(outcome.reward)}, ${outcome.frames_used} frames.${seen}`;
 }
 
+function message(turn) {
+  const details = make("details");
+  details.append(make("summary", "", "what a policy reads"), make("pre", "", turn.text));
+  return details;
+}
+
 function drawTurns() {
   $("turns").replaceChildren(
     ...state.turns
@@ -135,7 +142,7 @@ function drawTurns() {
           figure.append(image, make("figcaption", "", `${seconds(frame.time)} s`));
           grid.append(figure);
         }
-        card.append(grid);
+        card.append(grid, message(turn));
         return card;
       })
       .reverse(),

@@ -201,6 +201,9 @@ def test_a_person_zooms_by_dragging_and_answers_by_a_click(page, serve, session,
     page.click(f"#options button >> text=/^{right_letter}\\./")
     page.wait_for_selector("#outcome:visible")
 
+    page.click("article.turn summary >> nth=0")
+    assert page.inner_text("article.turn pre >> nth=0").startswith("Zoom 24")
+    assert page.locator("#timeline .selection").count() == 0
     assert page.inner_text("#verdict") == "Right."
     assert page.locator("#timeline .evidence").count() == len(session.outcome.evidence)
     assert page.locator("#options button.right").count() == 1
