@@ -13,7 +13,7 @@ from vz_agents.policy import policy_name
 from vz_agents.rollout import collect_rollouts
 from vz_agents.stopping import StopRequest
 from vz_agents.trajectory import as_plain
-from vz_env.budget import Budget
+from vz_env.budget import PUBLISHED_BUDGET, Budget
 from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.jsonl import load_jsonl
 from vz_env.datasets.registry import load_dataset
@@ -82,6 +82,10 @@ class EvalArgs:
     """The words beside each frame: none, palette or captions."""
     overview_from: Literal["exact", "keyframes"] = "exact"
     """keyframes: overview frames are the keyframes before the exact moments, many times faster to decode."""
+    protocol: Literal["strict", "videozoomer"] = "strict"
+    """videozoomer: frames, errors and end of the published system, and its budget where --budget is the default."""
+    eyes: tuple[Literal["crop", "subtitle_search", "several_zooms", "aliases"], ...] = ()
+    """What may be asked for besides one zoom or one answer, in the protocol strict."""
     decoding: Annotated[DecodingArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=DecodingArgs)
     """How videos are read."""
     budget: Budget = field(default_factory=Budget)
@@ -167,12 +171,18 @@ def _collector(args: EvalArgs) -> Callable[..., Any]:
 
 def _env_options(args: EvalArgs) -> dict[str, Any]:
     """Arguments of the environment; what stays at its default is left out, so that earlier results still count."""
-    budget = args.budget if args.max_pixels is None else replace(args.budget, max_pixels=args.max_pixels)
+    is_published = args.protocol == "videozoomer"
+    budget = PUBLISHED_BUDGET if is_published and args.budget == Budget() else args.budget
+    budget = budget if args.max_pixels is None else replace(budget, max_pixels=args.max_pixels)
     options: dict[str, Any] = {"budget": budget, "describe": args.describe}
     if args.fps is not None:
         options["overview_fps"] = args.fps
     if args.overview_from != "exact":
         options["overview_from"] = args.overview_from
+    if is_published:
+        options["protocol"] = args.protocol
+    if args.eyes:
+        options["eyes"] = args.eyes
     return options
 
 
