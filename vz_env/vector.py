@@ -135,8 +135,8 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
         Raises:
             ResetNeeded: before `reset`, or a text for a slot that has ended.
             ConfigError: not N actions, or one that is no text; no slot has stepped then.
-            VideoError: frames cannot be read. The slots named in its notes have not stepped, the others have: reset
-                those with a mask, or all.
+            VideoError: frames cannot be read. The slots named in its notes have not stepped (or, with autoreset, could
+                not begin another episode), the others have: reset those with a mask, or all.
         """
         slots = self._check_actions(actions)
         self._warm(slots, actions)
