@@ -126,6 +126,13 @@ def test_prompt_hash_is_the_one_of_this_version():
     assert (prompts.PROMPT_VERSION, prompts.prompt_hash()) == (1, "fda9346c409f6445")
 
 
+def test_prompt_hash_with_options_is_the_one_of_this_version(monkeypatch):
+    assert prompts.prompt_hash(with_options=True) == "da665ca7b4a738b2"
+    monkeypatch.setattr(prompts, "_eye_lines", lambda grammar: [])
+    assert prompts.prompt_hash(with_options=True) != "da665ca7b4a738b2"
+    assert prompts.prompt_hash() == "fda9346c409f6445"  # what is off changes nothing
+
+
 @pytest.mark.parametrize(
     ("zooms", "extras", "line"),
     [
