@@ -21,6 +21,7 @@ from vz_env.datasets.registry import load_dataset
 from ..adapters.catalogue import find_variant
 from ..console import note, progress_bar, show, show_table
 from ..decoding import DecodingArgs
+from ..one_shot import OneShot
 from ..policies import expand_policies, find_policy
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
@@ -72,6 +73,8 @@ class EvalArgs:
     """Only these questions."""
     shard: str = ""
     """Only one part of the questions, as i/n, such as 0/8; `vz merge` joins what the parts wrote."""
+    prompt: Literal["environment", "official"] = "environment"
+    """official: --frames frames, the benchmark's own prompt, one reply and no zoom; for policies that read or see."""
     seed: int = 0
     """Seed of the episodes."""
     workers: int = 2
@@ -136,6 +139,8 @@ def run_eval(args: EvalArgs) -> int:
     dataset = take_shard(dataset, args.shard)
     words = expand_policies(args.policy, dataset)
     policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in words]
+    if args.prompt == "official":
+        policies = [OneShot(one, dataset.name, root=dataset.root, frames=args.frames) for one in policies]
     write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(args))))
     results: list[EvalResult] = []
     with StopRequest() as stop, args.decoding.configured():

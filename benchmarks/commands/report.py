@@ -25,7 +25,7 @@ from ..runner import RESULTS_NAME, RUNS_NAME
 from ..selection import choose_trajectories
 from ..tables import comparison_table
 from .eval import CONFIG_NAME, DatasetArgs, open_dataset
-from .score import figure_rows
+from .score import figure_rows, known_verdicts
 
 __all__ = ["CURVE_NAME", "ReportArgs", "find_dataset", "load_results", "read_json", "run_report"]
 
@@ -90,7 +90,7 @@ def run_report(args: ReportArgs) -> int:
         trajectories=chosen,
         learning_curve=_read_curve(curve_path) if curve_path.exists() else (),
         descriptions=descriptions,
-        figures=_figures(results, dataset),
+        figures=_figures(args.run, results, dataset),
         notes=notes,
         main=args.main,
         baseline=args.baseline,
@@ -129,16 +129,17 @@ def _load_all(folders: Sequence[Path]) -> tuple[list[EvalResult], dict[str, Any]
     return _tell_apart(list(results.values())), descriptions, notes
 
 
-def _figures(results: Sequence[EvalResult], dataset: Dataset | None) -> list[FigureRows]:
-    """A benchmark's own figures, under our rules and under its own."""
+def _figures(folders: Sequence[Path], results: Sequence[EvalResult], dataset: Dataset | None) -> list[FigureRows]:
+    """A benchmark's own figures, under our rules and under its own, with the verdicts of a judge that lie there."""
     if dataset is None or dataset.name not in BENCHMARKS:
         return []
+    verdicts = known_verdicts(folders, results, dataset)
     official = BENCHMARKS[dataset.name].parser
     return [
-        ("Figures of the benchmark", *figure_rows(results, dataset)),
+        ("Figures of the benchmark", *figure_rows(results, dataset, verdicts=verdicts)),
         (
             f"The same as its own scorer counts (parser {official})",
-            *figure_rows(results, dataset, parser=official, denominator="official"),
+            *figure_rows(results, dataset, parser=official, denominator="official", verdicts=verdicts),
         ),
     ]
 

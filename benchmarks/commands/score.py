@@ -19,13 +19,13 @@ from vz_env.errors import ConfigError
 from ..adapters.catalogue import BENCHMARKS
 from ..console import note, progress_bar, show_table
 from ..grading import Denominator, grade_records
-from ..judge import JUDGEMENTS_NAME, Judge, judge_answers, read_verdicts
+from ..judge import Judge, judge_answers, read_verdicts
 from ..official import Figure, official_figures
 from ..results import EvalResult
 from ..tables import policy_label
 from ..viewer import clean_text
 
-__all__ = ["ScoreArgs", "figure_rows", "figure_table", "run_score", "show_figures"]
+__all__ = ["ScoreArgs", "figure_rows", "figure_table", "known_verdicts", "run_score", "show_figures"]
 
 _KEY_VARIABLE = "OPENAI_API_KEY"
 
@@ -70,8 +70,7 @@ def run_score(args: ScoreArgs) -> int:
 def _verdicts(args: ScoreArgs, results: Sequence[EvalResult], dataset: Dataset) -> dict[str, Mapping[str, float]]:
     """Verdicts for each run: fresh ones from a judge where one is named, else those that lie there."""
     if not args.judge_url:
-        known = read_verdicts(args.run / JUDGEMENTS_NAME, args.judge_model)
-        return {result.run: known for result in results} if len(results) == 1 else {}
+        return known_verdicts([args.run], results, dataset, args.judge_model)
     if not args.judge_model:
         raise ConfigError("a judge wants --judge-model beside --judge-url")
     judge = Judge(base_url=args.judge_url, model=args.judge_model, api_key=os.environ.get(_KEY_VARIABLE, "none"))
@@ -80,6 +79,20 @@ def _verdicts(args: ScoreArgs, results: Sequence[EvalResult], dataset: Dataset) 
         with progress_bar(f"judging {result.policy}") as progress:
             graded = grade_records(result.records, dataset)
             verdicts[result.run] = judge_answers(judge, graded, args.run, workers=args.workers, progress=progress)
+    return verdicts
+
+
+def known_verdicts(
+    folders: Sequence[Path], results: Sequence[EvalResult], dataset: Dataset, judge_model: str = ""
+) -> dict[str, Mapping[str, float]]:
+    """The verdicts that lie in some folders, for each run."""
+    verdicts: dict[str, Mapping[str, float]] = {}
+    for result in results:
+        graded = grade_records(result.records, dataset)
+        found: dict[str, float] = {}
+        for folder in folders:
+            found |= read_verdicts(folder, graded, judge_model)
+        verdicts[result.run] = found
     return verdicts
 
 
