@@ -16,7 +16,6 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-
 from .batching import pad, predict
 from .look_ups import look_up_document
 from .model import LanguageModel

@@ -51,7 +51,8 @@ def look_up_document(random: Random, lines: int) -> list[tuple[str, bool]]:
         return [piece for text, answer in looks for piece in ((f"{text} saw", False), (answer, True))]
     listed = draw_overview(random, lines)
     asked, answer = _ask(random, listed)
-    pieces = [(f"Question:{asked}\nVideo: {listed.end}s\n{listed.text}{left_line(random)}\n{asked}", False), (answer, True)]
+    shown = f"Question:{asked}\nVideo: {listed.end}s\n{listed.text}{left_line(random)}\n{asked}"
+    pieces = [(shown, False), (answer, True)]
     for _ in range(max(_LOOK_UPS, min(lines, _MOST_LOOK_UPS))):
         asked, answer = _ask(random, listed)
         pieces += [(f"\n{asked}", False), (answer, True)]

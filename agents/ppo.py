@@ -69,7 +69,7 @@ class PPOConfig:
     """Whether rewards count from the mean of the question's other samples, as in RLOO; the critic learns the rest."""
     discounts: Discounts = field(default_factory=Discounts)
     temperature: float = 0.8
-    """Of sampling, and of every log-probability. Below 1.0, a million-parameter model slips less in its long actions."""
+    """Of sampling, and of every log-probability. Below 1.0 a tiny model slips less in its long actions."""
     max_new_tokens: int = 32
     seed: int = 0
 

@@ -63,7 +63,8 @@ def _ask(random: Random, listed: LookUpList) -> tuple[str, str]:
             )
             return f"Question: {where}", f"<think>in the {scene}: new {scene},{found.split(',')[0]}</think>"
         case "then":
-            return f"Question: {asked} after the {scene} scene?", f"<think>after the {scene}: then {scene}{found}</think>"
+            note = f"<think>after the {scene}: then {scene}{found}</think>"
+            return f"Question: {asked} after the {scene} scene?", note
         case "last":
             return f"Question: {asked} is the last one?", f"<think>the last{found}</think>"
         case _:

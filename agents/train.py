@@ -181,7 +181,7 @@ def cold_start(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage =
 def train_uniform(
     train: Dataset, out: Path, frames: int, config: TrainConfig, *, base_out: Path, stage: Stage = silent
 ) -> LanguagePolicy:
-    """The uniform-sampling arm: the same weights and the same SFT on as many exemplars, of `frames` frames and no zooms.
+    """The uniform-sampling arm: the same weights, the same SFT on as many exemplars, of `frames` frames and no zooms.
 
     Args:
         train: the split to learn from; its answers are told to the teacher.

@@ -6,9 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from .grading import grade_records
     from .headline import find_headline
+    from .official import official_figures
     from .report import write_report
-    from .results import EvalResult, compare, summarise
+    from .results import EvalResult, compare, paired, summarise
     from .runner import evaluate
     from .statistics import Interval, accuracy, binomial_interval, paired_difference
     from .tables import comparison_table, group_table
@@ -22,16 +24,21 @@ __all__ = [
     "comparison_table",
     "evaluate",
     "find_headline",
+    "grade_records",
     "group_table",
+    "official_figures",
+    "paired",
     "paired_difference",
     "summarise",
     "write_report",
 ]
 
 _HOMES: Final = {
+    "grading": ("grade_records",),
     "headline": ("find_headline",),
+    "official": ("official_figures",),
     "report": ("write_report",),
-    "results": ("EvalResult", "compare", "summarise"),
+    "results": ("EvalResult", "compare", "paired", "summarise"),
     "runner": ("evaluate",),
     "statistics": ("Interval", "accuracy", "binomial_interval", "paired_difference"),
     "tables": ("comparison_table", "group_table"),

@@ -69,27 +69,36 @@ class _Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def draw_frames_chart(points: Iterable[Point]) -> Markup:
-    """Draw accuracy (0 to 100%) with its interval against mean frames an episode; NaN points are left out."""
+def draw_frames_chart(
+    points: Iterable[Point], *, axis: str = "frames looked at per episode", unit: str = "frames"
+) -> Markup:
+    """Draw accuracy (0 to 100%) with its interval against a mean cost an episode; NaN points are left out.
+
+    Args:
+        points: `frames` of each is the cost: frames, tokens or seconds.
+        axis: what the cost is, below the chart.
+        unit: of the cost, in the texts that show when a pointer rests on a point.
+    """
     shown = [point for point in points if not (math.isnan(point.accuracy.mean) or math.isnan(point.frames))]
     if not shown:
         return Markup("")
     across = _Scale(0.0, max(1.0, *(point.frames for point in shown)) * 1.15, LEFT, WIDTH - RIGHT)
     down = _Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
-    parts = _axes(across, down, "frames looked at per episode", is_percent=True)
+    parts = _axes(across, down, axis, is_percent=True)
     labels = [_place(across(point.frames), down(point.accuracy.mean), point.label) for point in shown]
+    cost = escape(unit)
     for point, label, height in zip(shown, labels, _spread(labels), strict=True):
         x, anchor = across(point.frames), "end" if label.is_left else "start"
         low, mean, high = down(point.accuracy.low), down(point.accuracy.mean), down(point.accuracy.high)
         text_x = x - 11 if label.is_left else x + 11
         name = escape(point.label)
         parts.append(
-            f'<g class="point {escape(point.style)}"><title>{name}: {point.accuracy} %, {point.frames:.1f} frames'
+            f'<g class="point {escape(point.style)}"><title>{name}: {point.accuracy} %, {point.frames:.1f} {cost}'
             f'</title><path d="M{x} {low}V{high}M{x - 4} {low}h8M{x - 4} {high}h8"/>'
             f'<circle cx="{x}" cy="{mean}" r="5"/>'
             f'<text x="{text_x:.1f}" y="{height + 4:.1f}" text-anchor="{anchor}">{name}</text></g>'
         )
-    return _svg(parts, "Accuracy against frames looked at", WIDTH, HEIGHT)
+    return _svg(parts, f"Accuracy against {axis}", WIDTH, HEIGHT)
 
 
 def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:

@@ -1,4 +1,4 @@
-"""The `vz` command: `vz demo | eval | train | report | list | doctor | probe | prepare | needle make`.
+"""The `vz` command: `vz demo | eval | train | report | list | play | doctor | probe | prepare | needle make`.
 
 Each verb lives in a module of its own that is imported when the verb is used, so that `vz list` waits for no torch.
 Exit codes: 0 done; 2 usage, configuration, dataset or model; 3 too many episodes failed; 74 the disk is full; 130 and
@@ -72,6 +72,30 @@ VERBS: Final[dict[str, Verb]] = {
         args="ReportArgs",
         run="run_report",
         summary="write report.html for a folder of results",
+    ),
+    "score": Verb(
+        module="vz_benchmarks.commands.score",
+        args="ScoreArgs",
+        run="run_score",
+        summary="a benchmark's own figures, under another parser, denominator or judge",
+    ),
+    "compare": Verb(
+        module="vz_benchmarks.commands.compare",
+        args="CompareArgs",
+        run="run_compare",
+        summary="whether two runs differ, where, and which settings do",
+    ),
+    "merge": Verb(
+        module="vz_benchmarks.commands.merge",
+        args="MergeArgs",
+        run="run_merge",
+        summary="join what the shards of an evaluation wrote",
+    ),
+    "play": Verb(
+        module="vz_benchmarks.commands.play",
+        args="PlayArgs",
+        run="run_play",
+        summary="play an episode yourself, in the terminal or in the browser (--web)",
     ),
     "list": Verb(
         module="vz_benchmarks.commands.list",

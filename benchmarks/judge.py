@@ -122,14 +122,27 @@ def _question(graded: Graded) -> str:
     return json.dumps(case, ensure_ascii=False)
 
 
-def _key(judge: Judge, graded: Graded) -> str:
-    parts = [judge.model, PROMPT_VERSION, _RULES, graded.episode.id, _question(graded)]
+def _key(model: str, graded: Graded) -> str:
+    parts = [model, PROMPT_VERSION, _RULES, graded.episode.id, _question(graded)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def read_verdicts(path: Path, judge_model: str = "") -> dict[str, float]:
-    """Verdicts by episode id; of one model where it is named. A broken last line, as a kill leaves it, is skipped."""
-    return {row["episode_id"]: row["score"] for row in _rows(path) if judge_model in {"", row["model"]}}
+def read_verdicts(out: Path, graded: Iterable[Graded], judge_model: str = "") -> dict[str, float]:
+    """Verdicts that lie in a folder, about these very answers.
+
+    Args:
+        out: folder of the results.
+        graded: results of one run.
+        judge_model: only this judge's; by default those of the last one that wrote there.
+
+    Returns:
+        Scores in [0, 1] by episode id. A broken last line, as a kill leaves it, is skipped.
+    """
+    rows = _rows(out / JUDGEMENTS_NAME)
+    model = judge_model or (str(rows[-1].get("model", "")) if rows else "")
+    known = {row["key"]: float(row["score"]) for row in rows}
+    keys = {one.episode.id: _key(model, one) for one in graded if one.key.needs_judge} if known else {}
+    return {name: known[key] for name, key in keys.items() if key in known}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -141,7 +154,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and isinstance(row.get("score"), int | float) and "episode_id" in row:
+        if isinstance(row, dict) and isinstance(row.get("score"), int | float) and "key" in row:
             rows.append(row)
     return rows
 
@@ -175,7 +188,7 @@ def judge_answers(
     waiting = [
         one for one in graded if one.key.needs_judge and one.status in {"ungraded", "graded"} and _has_truth(one)
     ]
-    scores = {one.episode.id: known[key] for one in waiting if (key := _key(judge, one)) in known}
+    scores = {one.episode.id: known[key] for one in waiting if (key := _key(judge.model, one)) in known}
     missing = [one for one in waiting if one.episode.id not in scores]
     client = judge.connect()
     out.mkdir(parents=True, exist_ok=True)
@@ -185,7 +198,12 @@ def judge_answers(
         answers = pool.map(lambda one: judge.ask(client, one), missing)
         for done, (one, score) in enumerate(zip(missing, answers, strict=True), start=1):
             if score is not None:
-                row = {"key": _key(judge, one), "episode_id": one.episode.id, "model": judge.model, "score": score}
+                row = {
+                    "key": _key(judge.model, one),
+                    "episode_id": one.episode.id,
+                    "model": judge.model,
+                    "score": score,
+                }
                 file.write(json.dumps(row) + "\n")
                 file.flush()
                 scores[one.episode.id] = score

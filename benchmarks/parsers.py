@@ -9,9 +9,9 @@ names no option, several where the official scorer accepts any of several. They 
 - `videozoomer_openr1`: inside the last tags a letter, a boxed one, else the last capital before a period;
 - `cgbench_official`: a JSON block with `result`, else every capital A to H standing alone, any of which may be right;
 - `vnbench_official`: the first of A, B, C, D that the reply contains anywhere, so that "Answer: C" is A;
-- `videoholmes_official`: `A `, `A:`, `[A` and the like inside the tags or anywhere, else the first capital contained;
+- `videoholmes_official`: `A:`, `[A` and the like inside the tags or anywhere, else the first capital contained;
 - `mmmu`: letters in brackets, then letters alone, then an option's text; the last place wins;
-- `lmms_mcq`: start, end, "answer is X", `(A)`, `A.`, `A:`, `A)`, `A `, any letter alone; the last place wins.
+- `lmms_mcq`: start, end, "answer is X", `(A)`, `A.`, `A:`, `A)`, any letter alone; the last place wins.
 """
 
 from __future__ import annotations

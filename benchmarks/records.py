@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -68,28 +68,28 @@ def read_records(path: Path) -> list[EpisodeRecord]:
         DatasetError: there is no such file, or a line before the last is broken; names the file and the line.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as lines:
+            records, _ = _parse(lines, path)
     except OSError as fault:
         raise DatasetError(f"wanted a results file, cannot read {path}: {fault.strerror}") from fault
-    records, _ = _parse(content, path)
     return records
 
 
-def _parse(content: bytes, path: Path) -> tuple[list[EpisodeRecord], int]:
-    """The whole records and how many bytes they fill."""
+def _parse(lines: Iterable[bytes], path: Path) -> tuple[list[EpisodeRecord], int]:
+    """The whole records and how many bytes they fill; read line by line, as a long run does not fit twice in memory."""
     records: list[EpisodeRecord] = []
     whole = 0
-    lines = content.splitlines(keepends=True)
+    broken: DatasetError | None = None
     for number, line in enumerate(lines, start=1):
+        if broken is not None:
+            raise DatasetError(f"{path}:{number - 1}: {broken}") from broken
         try:
             if not line.endswith(b"\n"):
                 raise DatasetError("the line has no end")
             records.append(EpisodeRecord.from_json(line))
-        except DatasetError as fault:
-            if number == len(lines):
-                break
-            raise DatasetError(f"{path}:{number}: {fault}") from fault
-        whole += len(line)
+            whole += len(line)
+        except DatasetError as fault:  # the last line may be what a crash left; one before it may not
+            broken = fault
     return records, whole
 
 
@@ -111,7 +111,8 @@ class ResultsFile:
             raise ConfigError(f"cannot write results to {path}: {fault.strerror}; choose another folder") from fault
         try:
             _lock(self._descriptor, path)
-            records, whole = _parse(path.read_bytes(), path)
+            with path.open("rb") as lines:
+                records, whole = _parse(lines, path)
             os.ftruncate(self._descriptor, whole)
         except BaseException:
             self.close()
@@ -134,6 +135,10 @@ class ResultsFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __len__(self) -> int:
+        """How many keys there are results under."""
+        return len(self._records)
 
     def get(self, key: str) -> EpisodeRecord | None:
         """The last record under a key, or None."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from vz_agents.trajectory import Trajectory
 from vz_env.errors import UnknownEpisode
@@ -18,9 +19,11 @@ from vz_env.errors import UnknownEpisode
 from .charts import Point, draw_frames_chart, draw_learning_chart
 from .headline import Headline, find_headline
 from .records import write_atomically
-from .results import EvalResult
+from .reproducibility import shared_settings
+from .results import EvalResult, paired
 from .selection import choose_trajectories
-from .tables import COLUMNS, cheating_note, comparison_cells, group_rows, policy_label
+from .tables import cheating_note, comparison_cells, group_rows, policy_label, shown_columns
+from .thumbnails import plan_thumbnails
 from .viewer import EpisodeView, clean_text, view_episode
 
 if TYPE_CHECKING:
@@ -29,6 +32,15 @@ if TYPE_CHECKING:
 __all__ = ["REPORT_NAME", "write_report"]
 
 REPORT_NAME: Final = "report.html"
+
+FigureRows = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""A table beside the main one: title, columns, rows."""
+
+_COSTS: Final = (
+    ("frames_per_episode", "frames looked at per episode", "frames"),
+    ("tokens_per_episode", "tokens per episode", "tokens"),
+    ("seconds_per_episode", "seconds per episode", "seconds"),
+)
 
 
 def write_report(
@@ -39,6 +51,8 @@ def write_report(
     trajectories: Sequence[Sequence[Trajectory]] | None = None,
     learning_curve: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
+    descriptions: Mapping[str, Mapping[str, Any]] | None = None,
+    figures: Sequence[FigureRows] = (),
     title: str = "VideoZoomer-Gym",
     main: str = "",
     baseline: str = "",
@@ -52,6 +66,8 @@ def write_report(
         trajectories: episodes to show, in groups that stand side by side; chosen by a rule when left out.
         learning_curve: rows of numbers by name: `iteration` or `episodes`, and `accuracy`, `reward`, ...
         notes: sentences about how the run was made.
+        descriptions: what each run depends on, by run, as `runs.json` holds it.
+        figures: further tables: a title, column names, and rows of cells.
         title: of the page.
         main: see `find_headline`.
         baseline: see `find_headline`.
@@ -62,6 +78,7 @@ def write_report(
     headline = find_headline(results, main=main, baseline=baseline)
     if trajectories is None:
         trajectories = choose_trajectories(headline.main, headline.baseline) if headline else ()
+    columns = shown_columns(results)
     groups = sorted({one.group for result in results for one in result.groups}, key=lambda name: (name != "task", name))
     page = (
         _environment()
@@ -69,10 +86,13 @@ def write_report(
         .render(
             title=clean_text(title),
             headline=headline.sentence if headline else "No policy was graded.",
-            columns=COLUMNS,
-            rows=[(comparison_cells(result), _style(result, headline)) for result in results],
+            columns=columns,
+            rows=[(comparison_cells(result, columns), _style(result, headline)) for result in results],
             cheating_note=cheating_note(results),
-            frames_chart=draw_frames_chart(_point(result, headline) for result in results),
+            cost_charts=_cost_charts(results, headline),
+            significance=_significance(headline),
+            figures=[(clean_text(title), columns, rows) for title, columns, rows in figures],
+            settings=_settings(results, descriptions),
             learning_chart=draw_learning_chart(learning_curve),
             policies=[policy_label(result) for result in results],
             breakdowns=[
@@ -110,13 +130,46 @@ def _style(result: EvalResult, headline: Headline | None) -> str:
     return "cheating" if result.reads_key else "other"
 
 
-def _point(result: EvalResult, headline: Headline | None) -> Point:
-    return Point(
-        label=policy_label(result),
-        frames=result.frames_per_episode,
-        accuracy=result.accuracy,
-        style=_style(result, headline),
-    )
+def _cost_charts(results: Sequence[EvalResult], headline: Headline | None) -> list[tuple[str, Markup]]:
+    """Accuracy against frames, tokens and seconds; a cost that no policy has is left out."""
+    charts = []
+    for field, axis, unit in _COSTS:
+        points = [
+            Point(
+                label=policy_label(result),
+                frames=getattr(result, field),
+                accuracy=result.accuracy,
+                style=_style(result, headline),
+            )
+            for result in results
+        ]
+        charts.append((f"Accuracy against {axis}", draw_frames_chart(points, axis=axis, unit=unit)))
+    return [(title, chart) for title, chart in charts if chart]
+
+
+def _significance(headline: Headline | None) -> str:
+    """The paired test behind the headline, as a sentence."""
+    if headline is None or headline.baseline is None:
+        return ""
+    pair = f"{clean_text(headline.main.policy)} minus {clean_text(headline.baseline.policy)}"
+    return f"{pair}, question by question: {paired(headline.main, headline.baseline)}."
+
+
+def _settings(
+    results: Sequence[EvalResult], descriptions: Mapping[str, Mapping[str, Any]] | None
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What all runs share, then what each has of its own: (whose, [(setting, value)])."""
+    found = [(result, (descriptions or {}).get(result.run)) for result in results]
+    known = [(result, one) for result, one in found if one is not None]
+    if not known:
+        return []
+    common, own = shared_settings([one for _, one in known])
+    parts = [("all runs", common), *((policy_label(result), one) for (result, _), one in zip(known, own, strict=True))]
+    return [
+        (whose, [(clean_text(name), clean_text(str(value))) for name, value in settings.items()])
+        for whose, settings in parts
+        if settings
+    ]
 
 
 def _is_varied(results: Sequence[EvalResult], group: str) -> bool:
@@ -129,9 +182,10 @@ def _views(trajectories: Sequence[Sequence[Trajectory]], dataset: Dataset | None
     if dataset is None:
         return []
     groups = []
+    plan = plan_thumbnails(sum(map(len, trajectories)))
     for group in trajectories:
         try:
-            groups.append([view_episode(trajectory, dataset) for trajectory in group])
+            groups.append([view_episode(trajectory, dataset, plan) for trajectory in group])
         except UnknownEpisode:
             continue
     return groups

@@ -15,11 +15,14 @@ from typing import Final
 from vz_agents.trajectory import Trajectory
 
 from .records import EpisodeRecord
+from .significance import PairedTest, clustered_standard_error, paired_test
 from .statistics import Interval, accuracy, paired_difference
 
-__all__ = ["EvalResult", "GroupResult", "compare", "compare_runs", "summarise"]
+__all__ = ["HIDDEN_GROUPS", "EvalResult", "GroupResult", "compare", "compare_runs", "paired", "summarise"]
 
 MAX_ERROR_RATE: Final = 0.01
+HIDDEN_GROUPS: Final = frozenset({"invalid", "try", "try_group"})
+"""Names that say something of a record and are no kind of question to break figures down by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,9 @@ class EvalResult:
 
     `episodes` were played; `graded` of them have a score; `errors` counts `error:*` statuses by type. Rates are in
     [0, 1], frames and zooms are means over episodes that did not fail, and any of them is NaN when nothing was counted.
-    `format_rate` is the share of actions that were legal.
+    `format_rate` is the share of actions that were legal. `standard_error` is that of accuracy, clustered by video;
+    `macro` the mean over tasks; `unparsed` answers were given and could not be read, and are wrong; `invalid` records
+    have no right answer, and are left out. Tokens count what a token policy sampled and was shown.
     """
 
     policy: str
@@ -55,6 +60,13 @@ class EvalResult:
     evidence_hit_rate: float
     format_rate: float
     errors: Mapping[str, int]
+    standard_error: float = math.nan
+    macro: float = math.nan
+    unparsed: int = 0
+    invalid: int = 0
+    evidence_coverage: float = math.nan
+    tokens_per_episode: float = math.nan
+    seconds_per_episode: float = field(default=math.nan, compare=False)
     groups: tuple[GroupResult, ...] = ()
     records: tuple[EpisodeRecord, ...] = field(default=(), compare=False)
 
@@ -96,6 +108,7 @@ def summarise(records: Sequence[EpisodeRecord], *, seed: int = 0, resamples: int
     actions = [turn.info.get("action") for trajectory in played for turn in trajectory.turns]
     first = records[0].trajectory if records else Trajectory(episode_id="")
     countable = len(graded) + sum(errors.values())
+    groups = _by_group(graded, seed=seed, resamples=resamples)
     return EvalResult(
         policy=first.policy,
         run=records[0].run if records else "",
@@ -111,7 +124,14 @@ def summarise(records: Sequence[EpisodeRecord], *, seed: int = 0, resamples: int
         evidence_hit_rate=_mean_metric(played, "evidence_hit"),
         format_rate=_mean(float(action != "invalid") for action in actions),
         errors=dict(sorted(errors.items())),
-        groups=_by_group(graded, seed=seed, resamples=resamples),
+        standard_error=clustered_standard_error(scores, [record.video_group for record in graded]),
+        macro=_mean(group.accuracy.mean for group in groups if group.group == "task"),
+        unparsed=sum(_is_unparsed(record.trajectory) for record in graded),
+        invalid=sum("invalid" in record.groups for record in records),
+        evidence_coverage=_mean_metric(played, "evidence_coverage"),
+        tokens_per_episode=_mean(len(one.tokens) for one in played if one.tokens is not None),
+        seconds_per_episode=_mean(one.seconds for one in played),
+        groups=groups,
         records=tuple(records),
     )
 
@@ -123,17 +143,33 @@ def compare(result: EvalResult, baseline: EvalResult, *, seed: int = 0) -> Inter
 
 def compare_runs(runs: Iterable[tuple[EvalResult, EvalResult]], *, seed: int = 0) -> Interval:
     """`compare` over several runs on the same videos, such as seeds: a video is resampled with all its scores."""
-    pairs: list[tuple[float, float, str]] = []
-    for result, baseline in runs:
-        others = {record.trajectory.episode_id: record.trajectory.score for record in baseline.records}
-        pairs += [
-            (score, other, record.video_group)
-            for record in result.records
-            if (score := record.trajectory.score) is not None
-            and (other := others.get(record.trajectory.episode_id)) is not None
-        ]
-    mine, theirs, clusters = zip(*pairs, strict=True) if pairs else ((), (), ())
+    mine, theirs, clusters = (
+        [value for part in parts for value in part] for parts in zip(*(_pairs(*run) for run in runs), strict=True)
+    )
     return paired_difference(mine, theirs, clusters, seed=seed)
+
+
+def paired(result: EvalResult, baseline: EvalResult) -> PairedTest:
+    """The paired test of two runs on the questions that both were graded on, clustered by video."""
+    return paired_test(*_pairs(result, baseline))
+
+
+def _pairs(result: EvalResult, baseline: EvalResult) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+    """Scores of both, and the video, for each question that both were graded on."""
+    others = {record.trajectory.episode_id: record.trajectory.score for record in baseline.records}
+    pairs = [
+        (float(record.trajectory.score), float(theirs), record.video_group)
+        for record in result.records
+        if record.trajectory.score is not None and (theirs := others.get(record.trajectory.episode_id)) is not None
+    ]
+    mine, theirs, clusters = zip(*pairs, strict=True) if pairs else ((), (), ())
+    return mine, theirs, clusters
+
+
+def _is_unparsed(trajectory: Trajectory) -> bool:
+    """Whether an answer was given of which nothing could be read."""
+    info = trajectory.turns[-1].info if trajectory.turns else {}
+    return trajectory.status == "answered" and info.get("action") == "answer" and info.get("parsed") is None
 
 
 def _by_group(graded: Sequence[EpisodeRecord], *, seed: int, resamples: int) -> tuple[GroupResult, ...]:
@@ -141,6 +177,8 @@ def _by_group(graded: Sequence[EpisodeRecord], *, seed: int, resamples: int) -> 
     members: dict[tuple[str, str], list[EpisodeRecord]] = {}
     for record in graded:
         for group, value in record.groups.items():
+            if group in HIDDEN_GROUPS:
+                continue
             members.setdefault((group, value), []).append(record)
     return tuple(
         GroupResult(

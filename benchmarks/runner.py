@@ -24,10 +24,13 @@ from vz_env.budget import Budget
 from vz_env.env import VideoZoomEnv
 
 from .records import EpisodeRecord, ResultsFile, to_pretty_json, write_atomically
+from .reproducibility import rules_of
 from .results import EvalResult, summarise
+from .significance import duration_stratum
 
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
+    from vz_env.episode import Episode
 
 __all__ = ["RESULTS_NAME", "RUNS_NAME", "code_version", "evaluate"]
 
@@ -47,6 +50,7 @@ def evaluate(
     deadline_seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    collect: Callable[..., Any] = collect_rollouts,
 ) -> EvalResult:
     """Play every episode of a dataset once and summarise.
 
@@ -61,6 +65,7 @@ def evaluate(
         deadline_seconds: wall-clock limit of one episode, looked at between turns.
         progress: called with (episodes done, all episodes), first with those found on the disk.
         should_stop: asked between turns; once true, the call returns what has been played.
+        collect: who plays the episodes, with the arguments of `collect_rollouts`; `collect_with_ray` is another.
 
     Returns:
         The figures; `episodes` is less than `len(dataset)` only when stopped.
@@ -81,7 +86,7 @@ def evaluate(
             missing = book.missing()
             if not missing or (should_stop is not None and should_stop()):
                 break
-            collect_rollouts(
+            collect(
                 lambda: VideoZoomEnv(dataset, **options),
                 policy,
                 missing,
@@ -128,7 +133,7 @@ class _Book:
                 trajectory=trajectory,
                 reads_key=self.is_cheating,
                 video_group=episode.video_group,
-                groups=episode.groups,
+                groups=_groups_of(episode),
             )
         )
         self.played.add(key)
@@ -151,9 +156,16 @@ def _describe_run(policy: Policy, dataset: Dataset, options: Mapping[str, Any], 
         "reads_key": reads_key(policy),
         "dataset": {"name": dataset.name, "split": dataset.split, "revision": dataset.revision},
         "env_options": _stable(options),
+        "rules": rules_of(options),
         "seed": seed,
         "code": code_version(),
     }
+
+
+def _groups_of(episode: Episode) -> dict[str, str]:
+    """The names to report an episode by: its own, and its length where the dataset states it."""
+    stratum = duration_stratum(episode.duration_seconds)
+    return {**({"duration": stratum} if stratum else {}), **episode.groups}
 
 
 def _note_run(path: Path, run: str, description: Mapping[str, Any]) -> None:

@@ -84,8 +84,8 @@ class PairedTest:
             return "no question was graded in both"
         return (
             f"{100 * self.difference:+.1f} points (standard error {100 * self.standard_error:.1f}, "
-            f"p = {self.p_value:.3f}) over {self.questions} questions in {self.clusters} clusters; gained {self.gained}, lost {self.lost}; "
-            f"differences above {100 * self.minimum_detectable:.1f} points would be found"
+            f"p = {self.p_value:.3f}) over {self.questions} questions in {self.clusters} clusters; gained "
+            f"{self.gained}, lost {self.lost}; {100 * self.minimum_detectable:.1f} points would have been found"
         )
 
 

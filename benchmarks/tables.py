@@ -6,7 +6,7 @@ Names come from policies and datasets, so control characters are taken out and a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from rich.table import Table
@@ -16,25 +16,15 @@ from .results import EvalResult
 from .viewer import clean_text
 
 __all__ = [
-    "COLUMNS",
     "cheating_note",
     "comparison_cells",
     "comparison_table",
     "group_rows",
     "group_table",
     "policy_label",
+    "shown_columns",
 ]
 
-COLUMNS: Final = (
-    "policy",
-    "accuracy % (95%)",
-    "questions",
-    "frames",
-    "zooms",
-    "evidence found",
-    "legal actions",
-    "errors",
-)
 CHEATING_MARK: Final = "†"
 
 
@@ -42,10 +32,11 @@ def comparison_table(results: Iterable[EvalResult]) -> Table:
     """The table of all policies, for a terminal."""
     listed = list(results)
     table = Table(title=None, caption=cheating_note(listed), caption_justify="left")
-    for name in COLUMNS:
+    columns = shown_columns(listed)
+    for name in columns:
         table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=name == "policy")
     for result in listed:
-        table.add_row(*(Text(cell) for cell in comparison_cells(result)))
+        table.add_row(*(Text(cell) for cell in comparison_cells(result, columns)))
     return table
 
 
@@ -67,21 +58,29 @@ def policy_label(result: EvalResult) -> str:
     return clean_text(result.policy) + (f" {CHEATING_MARK}" if result.reads_key else "")
 
 
-def comparison_cells(result: EvalResult) -> tuple[str, ...]:
-    """The cells of a policy's row, in the order of `COLUMNS`."""
-    errors = sum(result.errors.values())
-    worst = f" (errors as wrong: {_percent(result.accuracy_errors_wrong)})" if errors else ""
-    ungraded = result.episodes - result.graded - errors
-    return (
-        policy_label(result),
-        f"{result.accuracy}{worst}",
-        f"{result.graded}{f' (+{ungraded} ungraded)' if ungraded else ''}",
-        _number(result.frames_per_episode),
-        _number(result.zooms_per_episode),
-        _percent(result.evidence_hit_rate) if result.zooms_per_episode else "–",
-        _percent(result.format_rate),
-        str(errors),
+def shown_columns(results: Iterable[EvalResult]) -> tuple[str, ...]:
+    """The columns that say something: some stand only where a policy has tokens, tasks, or unreadable answers."""
+    listed = list(results)
+    return tuple(
+        name
+        for name, cell in _CELLS.items()
+        if name not in _OPTIONAL or any(cell(result) not in {"–", "0"} for result in listed)
     )
+
+
+def comparison_cells(result: EvalResult, columns: Iterable[str]) -> tuple[str, ...]:
+    """The cells of a policy's row, for some of the columns."""
+    return tuple(_CELLS[name](result) for name in columns)
+
+
+def _accuracy(result: EvalResult) -> str:
+    worst = f" (errors as wrong: {_percent(result.accuracy_errors_wrong)})" if result.errors else ""
+    return f"{result.accuracy}{worst}"
+
+
+def _questions(result: EvalResult) -> str:
+    ungraded = result.episodes - result.graded - sum(result.errors.values())
+    return f"{result.graded}{f' (+{ungraded} ungraded)' if ungraded else ''}"
 
 
 def group_rows(results: Sequence[EvalResult], group: str) -> list[tuple[str, int, list[str]]]:
@@ -100,9 +99,30 @@ def cheating_note(results: Iterable[EvalResult]) -> str | None:
     return f"{CHEATING_MARK} reads the answer key" if any(one.reads_key for one in results) else None
 
 
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}"
 
 
 def _percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.1f}%"
+
+
+_CELLS: Final[Mapping[str, Callable[[EvalResult], str]]] = {
+    "policy": policy_label,
+    "accuracy % (95%)": _accuracy,
+    "s.e.": lambda result: _share(result.standard_error),
+    "macro %": lambda result: _share(result.macro),
+    "questions": _questions,
+    "frames": lambda result: _number(result.frames_per_episode),
+    "zooms": lambda result: _number(result.zooms_per_episode),
+    "tokens": lambda result: _number(result.tokens_per_episode),
+    "evidence found": lambda result: _percent(result.evidence_hit_rate) if result.zooms_per_episode else "–",
+    "legal actions": lambda result: _percent(result.format_rate),
+    "unparsed": lambda result: str(result.unparsed),
+    "errors": lambda result: str(sum(result.errors.values())),
+}
+_OPTIONAL: Final = frozenset({"macro %", "tokens", "unparsed"})

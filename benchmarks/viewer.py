@@ -6,45 +6,35 @@ opened here, after the episode: it marks the right option and where the evidence
 
 from __future__ import annotations
 
-import base64
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
-from PIL import Image
 
 from vz_agents.baselines import letter_of
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_env.episode import AnswerKey, Episode, Segment
-from vz_env.errors import DatasetError, VideoError
-from vz_env.video.opening import open_reader
 
 from .charts import ZoomMark, draw_timeline
+from .thumbnails import MAX_THUMBNAILS, Thumbnail, ThumbnailPlan, draw_thumbnails
 
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
 
-__all__ = ["EpisodeView", "OptionView", "Thumbnail", "TurnView", "clean_text", "verdict_of", "view_episode"]
-
-MAX_THUMBNAIL_PIXELS: Final = 128 * 80
-MAX_THUMBNAILS: Final = 32  # of a turn; more are thinned out evenly
-_JPEG_QUALITY: Final = 72
+__all__ = [
+    "MAX_THUMBNAILS",
+    "EpisodeView",
+    "OptionView",
+    "Thumbnail",
+    "TurnView",
+    "clean_text",
+    "verdict_of",
+    "view_episode",
+]
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thumbnail:
-    """A frame as a data URI, its time, and whether it shows the evidence."""
-
-    source: str
-    label: str
-    is_evidence: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +61,10 @@ class OptionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeView:
-    """Everything the template shows of one trajectory; `verdict` is right, wrong, ungraded or failed."""
+    """Everything the template shows of one trajectory; `verdict` is right, wrong, ungraded or failed.
+
+    `style` holds the words a page's filters go by: the verdict, `zoomed`, `missed` (the evidence), `early` (no answer).
+    """
 
     policy: str
     episode_id: str
@@ -79,6 +72,7 @@ class EpisodeView:
     options: tuple[OptionView, ...]
     groups: str
     verdict: str
+    style: str
     summary: str
     timeline: Markup
     turns: tuple[TurnView, ...]
@@ -90,12 +84,13 @@ def clean_text(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
+def view_episode(trajectory: Trajectory, dataset: Dataset, plan: ThumbnailPlan | None = None) -> EpisodeView:
     """Gather what a person wants to see of a trajectory.
 
     Args:
         trajectory: a finished episode.
         dataset: the dataset it was played on.
+        plan: how frames are drawn; what they take is subtracted from its bytes.
 
     Returns:
         The view; when the video cannot be read it has no frames and `note` says why.
@@ -109,7 +104,7 @@ def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
     seen = [time for turn in trajectory.turns for time in turn.timestamps]
     ends = [zoom.segment.end_seconds for zoom in zooms]
     duration = episode.duration_seconds or max([*seen, *ends, 1.0])
-    thumbnails, note = _thumbnails(trajectory, episode, key, dataset)
+    thumbnails, note = draw_thumbnails(trajectory, episode, key, dataset, plan or ThumbnailPlan())
     return EpisodeView(
         policy=clean_text(trajectory.policy),
         episode_id=clean_text(episode.id),
@@ -117,6 +112,7 @@ def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
         options=_options(trajectory, episode, key),
         groups=clean_text(", ".join(f"{name} {value}" for name, value in episode.groups.items())),
         verdict=verdict_of(trajectory),
+        style=_style(trajectory),
         summary=_summary(trajectory),
         timeline=draw_timeline(duration, overview=overview, zooms=zooms, evidence=key.evidence),
         turns=tuple(
@@ -125,7 +121,7 @@ def view_episode(trajectory: Trajectory, dataset: Dataset) -> EpisodeView:
                 observation=clean_text(turn.observation),
                 action=clean_text(turn.action),
                 outcome=_outcome(turn),
-                frames=_frame_count(turn, shown),
+                frames=_frame_count(turn, shown, is_strip=plan is not None and plan.is_strip),
                 thumbnails=shown,
             )
             for number, (turn, shown) in enumerate(zip(trajectory.turns, thumbnails, strict=True), start=1)
@@ -188,41 +184,18 @@ def _outcome(turn: TurnRecord) -> str:
     return f"{kind} ({turn.info['invalid_code']})" if kind == "invalid" and turn.info.get("invalid_code") else kind
 
 
-def _frame_count(turn: TurnRecord, shown: Sequence[Thumbnail]) -> str:
+def _style(trajectory: Trajectory) -> str:
+    words = [verdict_of(trajectory)]
+    words += ["zoomed"] if trajectory.metrics.get("zooms") else []
+    words += ["missed"] if trajectory.metrics.get("evidence_hit") == 0.0 else []
+    words += ["early"] if trajectory.status != "answered" else []
+    return " ".join(words)
+
+
+def _frame_count(turn: TurnRecord, shown: Sequence[Thumbnail], *, is_strip: bool) -> str:
     count = len(turn.timestamps)
     if not count:
         return ""
+    if is_strip:
+        return f"{count} frame{'' if count == 1 else 's'}"
     return f"{len(shown)} of {count} frames" if 0 < len(shown) < count else f"{count} frame{'' if count == 1 else 's'}"
-
-
-def _thumbnails(
-    trajectory: Trajectory, episode: Episode, key: AnswerKey, dataset: Dataset
-) -> tuple[list[tuple[Thumbnail, ...]], str]:
-    """Thumbnails of each turn, and why there are none."""
-    nothing: list[tuple[Thumbnail, ...]] = [() for _ in trajectory.turns]
-    try:
-        reader = open_reader(episode.video_path, root=dataset.root)
-        return [
-            tuple(_turn_thumbnails(reader, _thin(turn.timestamps), key)) if turn.timestamps else ()
-            for turn in trajectory.turns
-        ], ""
-    except (VideoError, DatasetError) as fault:
-        return nothing, f"The frames cannot be shown: {fault}"
-
-
-def _turn_thumbnails(reader: Any, times: Sequence[float], key: AnswerKey) -> Iterator[Thumbnail]:
-    batch = reader.frames_at(np.asarray(times, dtype=np.float64), max_pixels=MAX_THUMBNAIL_PIXELS)
-    for frame, time in zip(batch.frames, times, strict=True):
-        yield Thumbnail(source=_data_uri(frame), label=f"{time:.2f}s", is_evidence=_is_evidence(time, key))
-
-
-def _thin(times: Sequence[float]) -> list[float]:
-    if len(times) <= MAX_THUMBNAILS:
-        return list(times)
-    return [times[index] for index in np.linspace(0, len(times) - 1, MAX_THUMBNAILS).round().astype(int)]
-
-
-def _data_uri(frame: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, format="JPEG", quality=_JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gymnasium as gym
@@ -17,13 +15,14 @@ from . import prompts
 from .action_types import Grammar, as_grammar
 from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, SubtitleSearch
 from .budget import PUBLISHED_BUDGET, Budget, BudgetState, as_budget
+from .env_arguments import as_action_text, check_overview, open_dataset
 from .episode import Episode
 from .episode_end import end_episode
 from .episode_state import EpisodeState
 from .errors import ConfigError, ResetNeeded, VideoDecodeError
 from .observer import Look, Observer, VideoClock
 from .protocols import Stop, as_protocol
-from .render import contact_sheet, timeline
+from .render import draw_sheet, draw_timeline
 from .rewards import RewardConfig, reward_config, step_terms
 from .spaces import Unicode, make_observation_space
 from .zoom_rules import ZoomPlan
@@ -124,11 +123,9 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
             raise ConfigError(
                 f"render_mode must be None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
-        if overview_fps is not None and not 0.0 < overview_fps < math.inf:
-            raise ConfigError(f"overview_fps must be positive and finite, got {overview_fps}")
-        self.dataset = _load(dataset, split, root, dataset_options)
-        self.overview_fps = overview_fps
-        self.overview_from = _overview_source(overview_from, protocol)
+        check_overview(overview_from, overview_fps, protocol)
+        self.dataset = open_dataset(dataset, split, root, dataset_options)
+        self.overview_fps, self.overview_from = overview_fps, overview_from
         self.grammar = as_grammar(eyes)
         self.protocol = as_protocol(protocol, grammar=self.grammar, zoom_mode=zoom_mode, zoom_fps=zoom_fps)
         self.budget = as_budget(budget, PUBLISHED_BUDGET if protocol == "videozoomer" else None)
@@ -194,16 +191,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         )
         state.spend(frames=len(look.timestamps_seconds))
         run = self._run = EpisodeState(episode=episode, clock=clock, state=state, overview=look)
-        info = {
-            "episode_id": episode.id,
-            "dataset": episode.dataset or self.dataset.name,
-            "split": episode.split or self.dataset.split,
-            "video_id": episode.video_id,
-            "duration_seconds": clock.duration_seconds,
-            "frames_used": state.frames_used,
-            "turn": 0,
-        }
-        return run.observation(self.protocol.overview_text(run), [look]), info
+        named = {"dataset": episode.dataset or self.dataset.name, "split": episode.split or self.dataset.split}
+        return run.observation(self.protocol.overview_text(run), [look]), run.opening_info(**named)
 
     def _clock(self, episode: Episode) -> VideoClock:
         """The length of the video, and its frames where the protocol counts these."""
@@ -231,7 +220,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         run = self._current()
         if run.end_reason is not None:
             raise ResetNeeded("the episode has ended: call reset() before the next step()")
-        text = _as_text(action)
+        text = as_action_text(action)
         decision = self.protocol.read(text, run)
         if isinstance(decision, tuple):
             looks = [self._look(run, plan) for plan in decision]  # may raise: before anything is spent
@@ -254,7 +243,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         Spends nothing. A caller that steps many environments decodes ahead what they share: `look_ahead`.
         """
         run = self._current()
-        decision = None if run.end_reason is not None else self.protocol.read(_as_text(action), run)
+        decision = None if run.end_reason is not None else self.protocol.read(as_action_text(action), run)
         plans = decision if isinstance(decision, tuple) else ()
         moments = [plan.moments_to_read for plan in plans if plan.crop is None]  # a crop reads frames of another size
         return np.concatenate(moments) if moments else np.zeros(0)
@@ -331,19 +320,13 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if self.render_mode is None:
             return None
         run = self._current()
-        drawn: dict[str, Any] = {
-            "duration_seconds": run.duration_seconds,
-            "overview_seconds": run.overview.timestamps_seconds.tolist(),
-            "zooms": [plan.segment for plan in run.zooms],
-            "evidence": self.dataset.key(run.episode.id).evidence if run.end_reason is not None else (),
-        }
+        evidence = self.dataset.key(run.episode.id).evidence if run.end_reason is not None else ()
         if self.render_mode == "ansi":
-            return timeline(**drawn, question=run.episode.question)
-        times, read_at, crop = run.overview.timestamps_seconds, run.overview.timestamps_seconds, None
+            return draw_timeline(run, evidence)
+        read_at, crop = run.overview.timestamps_seconds, None
         if run.zooms:
-            last = run.zooms[-1]
-            times, read_at, crop = last.timestamps_seconds, last.moments_to_read, last.crop
-        return contact_sheet(self._observer.frames(run.episode, read_at, crop), times.tolist(), **drawn)
+            read_at, crop = run.zooms[-1].moments_to_read, run.zooms[-1].crop
+        return draw_sheet(run, self._observer.frames(run.episode, read_at, crop), evidence)
 
     def _current(self) -> EpisodeState:
         """The running or just ended episode."""
@@ -359,42 +342,3 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
 def _invalid_info(invalid: InvalidAction) -> dict[str, Any]:
     """What `info` says of a mistake."""
     return {"action": "invalid", "invalid_code": invalid.code}
-
-
-def _as_text(action: Any) -> str:
-    """The action, if it is text: anything else is a caller's mistake, not a policy's."""
-    if not isinstance(action, str):
-        raise ConfigError(f"an action must be a str, got {type(action).__name__}")
-    return action
-
-
-def _overview_source(name: str, protocol: str) -> str:
-    """Check `overview_from`; a protocol that reproduces published frames has no say in which these are."""
-    if name not in ("exact", "keyframes"):
-        raise ConfigError(f"overview_from must be 'exact' or 'keyframes', got {name!r}")
-    if name == "keyframes" and protocol != "strict":
-        raise ConfigError(
-            f"overview_from='keyframes' is for protocol 'strict': {protocol!r} says which frames it shows"
-        )
-    return name
-
-
-def _load(
-    dataset: Dataset | str,
-    split: str | None,
-    root: str | os.PathLike[str] | None,
-    options: Mapping[str, Any] | None,
-) -> Dataset:
-    """Load a dataset by name; one that is loaded already takes neither split nor options, and no other root."""
-    given: dict[str, Any] = {"split": split, "root": root}
-    if isinstance(dataset, str):
-        from .datasets.registry import load_dataset
-
-        return load_dataset(
-            dataset, **{name: value for name, value in given.items() if value is not None}, **(options or {})
-        )
-    if root is not None and dataset.root != Path(root).resolve():
-        raise ConfigError(f"root is for datasets given by name: this one is loaded already, from {dataset.root}")
-    if (split is not None and split != dataset.split) or options:
-        raise ConfigError("split and dataset_options are for datasets given by name: this one is loaded already")
-    return dataset

@@ -44,6 +44,18 @@ class EpisodeState:
         """Length of the video."""
         return self.clock.duration_seconds
 
+    def opening_info(self, *, dataset: str, split: str) -> dict[str, Any]:
+        """What `info` says at the beginning."""
+        return {
+            "episode_id": self.episode.id,
+            "dataset": dataset,
+            "split": split,
+            "video_id": self.episode.video_id,
+            "duration_seconds": self.duration_seconds,
+            "frames_used": self.state.frames_used,
+            "turn": 0,
+        }
+
     def add_zooms(self, plans: Sequence[ZoomPlan]) -> int:
         """Spend a turn and its zooms, keep them, and return how many of their frames were not shown before.
 

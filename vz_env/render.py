@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from PIL.ImageFont import FreeTypeFont
 from .episode import Segment
 from .prompts import format_seconds
 
-__all__ = ["SHEET_SIZE", "contact_sheet", "timeline"]
+if TYPE_CHECKING:
+    from .episode_state import EpisodeState
+
+__all__ = ["SHEET_SIZE", "contact_sheet", "draw_sheet", "draw_timeline", "timeline"]
 
 SHEET_SIZE: Final = (640, 416)
 """Width and height of a contact sheet: always the same, so that recordings can hold them."""
@@ -27,6 +30,27 @@ _COLUMNS: Final = 64  # of a timeline
 _BAR, _LABEL, _MARGIN = 40, 14, 4  # pixels: height of the bar on a sheet, height of a time below a frame, space around
 _PAPER, _INK, _LINE = (250, 250, 248), (40, 40, 40), (205, 205, 200)
 _OVERVIEW, _ZOOM, _EVIDENCE = (120, 120, 120), (30, 110, 200), (215, 95, 20)
+
+
+def draw_timeline(run: EpisodeState, evidence: Sequence[Segment]) -> str:
+    """The timeline of a running or ended episode; `evidence` is empty while it is secret."""
+    return timeline(**_drawn(run, evidence), question=run.episode.question)
+
+
+def draw_sheet(run: EpisodeState, frames: NDArray[np.uint8], evidence: Sequence[Segment]) -> NDArray[np.uint8]:
+    """The contact sheet of an episode: `frames` are those of the last zoom, or of the overview before any."""
+    times = run.zooms[-1].timestamps_seconds if run.zooms else run.overview.timestamps_seconds
+    return contact_sheet(frames, times.tolist(), **_drawn(run, evidence))
+
+
+def _drawn(run: EpisodeState, evidence: Sequence[Segment]) -> dict[str, Any]:
+    """What both pictures show of an episode."""
+    return {
+        "duration_seconds": run.duration_seconds,
+        "overview_seconds": run.overview.timestamps_seconds.tolist(),
+        "zooms": [plan.segment for plan in run.zooms],
+        "evidence": evidence,
+    }
 
 
 def timeline(

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from .env import VideoZoomEnv
 from .episode import Episode
 from .errors import ConfigError, ResetNeeded, VZError
+from .vector_options import as_autoreset_mode, read_reset, read_seeds, shortened
 
 if TYPE_CHECKING:
     from .datasets.dataset import Dataset
 
 __all__ = ["VideoZoomVectorEnv"]
 
-_RESET_OPTIONS: Final = {"episode_ids", "group_size", "reset_mask"}
 _LOADING_OPTIONS: Final = {"dataset_options", "root", "split"}  # of the environment that loads the dataset for all
 _MOST_WORKERS: Final = 16
 
@@ -65,7 +65,7 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
         """Load the dataset; no video is opened."""
         if num_envs < 1 or (workers is not None and workers < 1):
             raise ConfigError(f"num_envs and workers must be at least 1, got {num_envs} and {workers}")
-        mode = _as_mode(autoreset_mode)
+        mode = as_autoreset_mode(autoreset_mode)
         first = VideoZoomEnv(dataset, **env_options)
         options = {name: value for name, value in env_options.items() if name not in _LOADING_OPTIONS}
         others = [VideoZoomEnv(first.dataset, **options) for _ in range(num_envs - 1)]
@@ -105,20 +105,23 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
         Raises:
             ConfigError: options that are unknown or of the wrong length; nothing was reset then.
             UnknownEpisode: an id that the dataset does not hold; nothing was reset then.
-            VideoError: a video cannot be read; the slots named in its notes want another reset.
+            VideoError: a video cannot be read; the slots named in its notes, with their groups, want another reset.
         """
-        mask, ids, group_size = self._read_options(dict(options or {}))
-        seeds = self._seeds(seed)
-        leaders = [slot for slot in range(self.num_envs) if mask[slot] and slot % group_size == 0]
-        followers = [slot for slot in range(self.num_envs) if mask[slot] and slot % group_size]
+        request = read_reset(options or {}, num_envs=self.num_envs, has_begun=bool(self._latest))
+        for episode_id in request.episode_ids:
+            if episode_id is not None:
+                self.dataset.episode(episode_id)
+        seeds = read_seeds(seed, self.num_envs)
 
         def begin(slot: int) -> tuple[dict[str, Any], dict[str, Any]]:
-            follows = ids[slot] or (self.envs[slot - slot % group_size].episode.id if slot in followers else None)
-            return self.envs[slot].reset(seed=seeds[slot], options={"episode_id": follows} if follows else None)
+            leader, episode_id = slot - slot % request.group_size, request.episode_ids[slot]
+            if episode_id is None and leader != slot:
+                episode_id = self.envs[leader].episode.id
+            return self.envs[slot].reset(seed=seeds[slot], options={"episode_id": episode_id} if episode_id else None)
 
         self._latest = self._latest or [{}] * self.num_envs
         infos: dict[str, Any] = {}
-        for slots in (leaders, followers):  # a follower's frames are in the cache by the time it looks
+        for slots in (request.leaders, request.followers):  # a follower's frames are in the cache by the time it looks
             for slot, (observation, info) in self._run(slots, begin):
                 self._latest[slot] = observation
                 self._terminated[slot] = self._truncated[slot] = False
@@ -135,8 +138,8 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
         Raises:
             ResetNeeded: before `reset`, or a text for a slot that has ended.
             ConfigError: not N actions, or one that is no text; no slot has stepped then.
-            VideoError: frames cannot be read. The slots named in its notes have not stepped, the others have: reset
-                those with a mask, or all.
+            VideoError: frames cannot be read. The slots named in its notes have not stepped (or, with autoreset, could
+                not begin another episode), the others have: reset those with a mask, or all.
         """
         slots = self._check_actions(actions)
         self._warm(slots, actions)
@@ -204,7 +207,7 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
         if not self._latest:
             raise ResetNeeded("no episode is running: call reset() first")
         if isinstance(actions, str) or len(actions) != self.num_envs:
-            raise ConfigError(f"wanted {self.num_envs} actions, one text for each slot, got {_show(actions)}")
+            raise ConfigError(f"wanted {self.num_envs} actions, one text for each slot, got {shortened(actions)}")
         is_over = (self._terminated | self._truncated) & (not self._is_autoreset)
         for slot, action in enumerate(actions):
             if action is not None and not isinstance(action, str):
@@ -214,38 +217,6 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
             if action is not None and is_over[slot]:
                 raise ResetNeeded(f"the episode of slot {slot} has ended: give it None, or reset it with reset_mask")
         return [slot for slot, action in enumerate(actions) if action is not None]
-
-    def _read_options(self, options: dict[str, Any]) -> tuple[NDArray[np.bool_], list[str | None], int]:
-        """(which slots to reset, an episode id or None for each slot, slots in a group), all checked."""
-        if unknown := set(options) - _RESET_OPTIONS:
-            raise ConfigError(f"reset options must be among {sorted(_RESET_OPTIONS)}, got {sorted(unknown)}")
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ConfigError(f"reset_mask wants {self.num_envs} booleans, one of them True, got {_show(mask)}")
-        if not self._latest and not mask.all():
-            raise ConfigError("the first reset must be of all slots: leave reset_mask out")
-        ids = options.get("episode_ids")
-        if ids is not None and (isinstance(ids, str) or len(ids) != self.num_envs):
-            raise ConfigError(f"episode_ids wants {self.num_envs} ids, one for each slot, got {_show(ids)}")
-        for episode_id in ids or ():
-            if episode_id is not None:
-                self.dataset.episode(episode_id)
-        group_size = options.get("group_size", 1)
-        if not isinstance(group_size, int) or group_size < 1 or self.num_envs % group_size:
-            raise ConfigError(f"group_size must divide {self.num_envs} slots, got {group_size!r}")
-        if group_size > 1 and (mask.reshape(-1, group_size) != mask[::group_size, None]).any():
-            raise ConfigError(f"with group_size {group_size} a group is reset as a whole, got {_show(mask)}")
-        return mask, list(ids or [None] * self.num_envs), group_size
-
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        """A seed, or None, for each slot."""
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + slot for slot in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ConfigError(f"wanted one seed, or {self.num_envs}, one for each slot, got {len(seed)}")
-        return list(seed)
 
     def render(self) -> tuple[Any, ...]:
         """What each slot draws."""
@@ -280,18 +251,3 @@ def _look_ahead(group: Sequence[tuple[VideoZoomEnv, NDArray[np.float64]]]) -> No
         env.look_ahead(np.unique(np.concatenate([moments for _, moments in group])))
     except VZError:
         return
-
-
-def _as_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """Read an autoreset mode by member, name or value, and refuse the one that is not supported."""
-    known = {AutoresetMode.SAME_STEP, AutoresetMode.DISABLED}
-    for member in known:
-        if mode in (member, member.value, member.name):
-            return member
-    raise ConfigError(f"autoreset_mode must be one of {sorted(member.value for member in known)}, got {mode!r}")
-
-
-def _show(value: Any) -> str:
-    """A value as an error shows it: short."""
-    text = repr(value.tolist() if isinstance(value, np.ndarray) else value)
-    return text if len(text) <= 200 else f"{text[:200]}..."

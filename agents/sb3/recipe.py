@@ -73,6 +73,8 @@ class DiscreteZoomConfig:
     is_blind: bool = False
     """Trains the same agent with the video hidden: what the questions alone give away."""
     seed: int = 0
+    device: str = "cpu"
+    """Where the network lies; it is small, and a CPU is as fast as an accelerator."""
     budget: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -148,7 +150,7 @@ def train_discrete_zoom(
         target_kl=config.target_kl,
         ent_coef=config.ent_coef,
         seed=config.seed,
-        device="cpu",
+        device=config.device,
         tensorboard_log=str(tensorboard) if tensorboard else None,
         policy_kwargs={
             "features_extractor_class": BinExtractor,

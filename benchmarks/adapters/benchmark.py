@@ -69,7 +69,10 @@ class Benchmark:
         if root is None:
             raise ConfigError(f"{self.name} wants root=, the folder that holds its files:\n{self.tree()}")
         resolved = resolve_root(root)
-        children = sorted(child for child in resolved.iterdir() if child.is_dir())
+        try:
+            children = sorted(child for child in resolved.iterdir() if child.is_dir())
+        except OSError as error:
+            raise DatasetError(f"{self.name}: {resolved} cannot be read: {error.strerror}") from error
         for base in (resolved, *children):
             found = next((base / file for file in files if (base / file).is_file()), None)
             if found is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Final
 
 from vz_env.datasets.dataset import Dataset
@@ -11,11 +12,12 @@ from vz_env.episode import Episode
 
 from .benchmark import Benchmark, lettered
 from .builder import DatasetBuilder, Draft, VideoFolder, index_of_letter, split_options
-from .rows import Row, jsonl_rows
+from .rows import Row, json_object, jsonl_rows
 
 __all__ = ["BENCHMARK", "clock_span", "load"]
 
 _FILE: Final = "video_info.meta.jsonl"
+_KEY: Final = re.compile(r"(?:v=|youtu\.be/|/)([\w-]{11})(?:[&?#].*)?$")
 _CLOCK: Final = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
 
 
@@ -32,7 +34,7 @@ BENCHMARK: Final = Benchmark(
     licence="CC-BY-NC-SA-4.0",
     needs=(
         "video_info.meta.jsonl",
-        "videos/<key>.mp4 ...  # <key>_clean.mp4 is found too",
+        "videos/<key>.mp4 ...  # <key>_clean.mp4, and 00000/00000000.mp4 beside its .json, are found too",
     ),
     variants={"lvbench": {}},
     parser="letter",
@@ -55,10 +57,11 @@ def load(*, root: str | os.PathLike[str] | None = None, split: str = "test", nee
     videos = VideoFolder(resolved, base / "videos")
     if need_videos and not videos.is_there:
         raise BENCHMARK.missing(base, "videos")
+    numbered = _numbered(resolved, base / "videos")
     builder = DatasetBuilder(name="LVBench", split=split, root=resolved)
     for row in jsonl_rows(base / _FILE):
         key, genre = row.text("key"), row.text("type", "none")
-        video = videos.find(key, suffixes=("", "_clean"))
+        video = numbered.get(key) or videos.find(key, suffixes=("", "_clean"))
         minutes = _minutes(row)
         questions = row.get("qa")
         if not isinstance(questions, list) or not all(isinstance(one, dict) for one in questions):
@@ -69,6 +72,18 @@ def load(*, root: str | os.PathLike[str] | None = None, split: str = "test", nee
             draft.duration = minutes * 60.0 if minutes else None
             builder.add(draft)
     return builder.finish([base / _FILE])
+
+
+def _numbered(root: Path, folder: Path) -> dict[str, str]:
+    """Videos that a downloader numbered, `00000/00000000.mp4` beside a `.json` that holds the address, by their key."""
+    found = {}
+    for sidecar in sorted(folder.glob("*/*.json")):
+        address = json_object(sidecar).get("url")
+        video = sidecar.with_suffix(".mp4")
+        key = _KEY.search(address) if isinstance(address, str) else None
+        if key and video.is_file():
+            found[key[1]] = video.relative_to(root).as_posix()
+    return found
 
 
 def _minutes(row: Row) -> float | None:

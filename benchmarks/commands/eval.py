@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from vz_agents.baselines import Blind, Oracle, RandomZoom, UniformSampling
-from vz_agents.policy import Policy, load_policy, policy_name
+from vz_agents.policy import policy_name
+from vz_agents.rollout import collect_rollouts
 from vz_agents.stopping import StopRequest
 from vz_agents.trajectory import as_plain
-from vz_env.budget import Budget
+from vz_env.budget import PUBLISHED_BUDGET, Budget
 from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.jsonl import load_jsonl
 from vz_env.datasets.registry import load_dataset
-from vz_env.errors import ConfigError
 
+from ..adapters.catalogue import find_variant
 from ..console import note, progress_bar, show, show_table
 from ..decoding import DecodingArgs
+from ..one_shot import OneShot
+from ..policies import expand_policies, find_policy
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
 from ..runner import evaluate
+from ..sharding import take_shard
 from ..tables import comparison_table, group_table
+from .score import show_figures
 
-__all__ = ["CONFIG_NAME", "DatasetArgs", "EvalArgs", "find_policy", "open_dataset", "run_eval"]
+__all__ = ["CONFIG_NAME", "DatasetArgs", "EvalArgs", "open_dataset", "run_eval"]
 
 CONFIG_NAME = "config.json"
 EXIT_TOO_MANY_ERRORS = 3
@@ -36,6 +40,8 @@ EXIT_TOO_MANY_ERRORS = 3
 class DatasetArgs:
     """Which questions."""
 
+    benchmark: str = ""
+    """An official benchmark by its variant, such as mlvu-dev (see `vz list`); --root is the folder of its files."""
     dataset: str = "Needle"
     """A registered name (see `vz list`) or the path of an annotation file (.jsonl)."""
     root: Path | None = None
@@ -51,23 +57,38 @@ class EvalArgs:
     data: Annotated[DatasetArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=DatasetArgs)
     """Which questions."""
     policy: tuple[str, ...] = ("uniform",)
-    """uniform, blind, random, oracle, package.module:Name, or the folder of a training run; several may be given."""
+    """uniform@64, first-frames@64, random, subtitles, blind, oracle, curve, baselines (see `vz list`),
+    package.module:Name, or the folder of a training run; several may be given."""
     out: Path = Path("runs/eval")
     """Folder for results.jsonl; several evaluations may share one."""
     frames: int = 32
-    """Frames that the uniform policy sees."""
+    """Frames that uniform and first-frames see where their word states none."""
+    fps: float | None = None
+    """At most so many overview frames a second, beside the limit of their number."""
+    max_pixels: int | None = None
+    """Most pixels of a frame, its aspect kept; short for --budget.max-pixels."""
     limit: int | None = None
     """Only the first so many questions."""
     ids: tuple[str, ...] = ()
     """Only these questions."""
+    shard: str = ""
+    """Only one part of the questions, as i/n, such as 0/8; `vz merge` joins what the parts wrote."""
+    prompt: Literal["environment", "official"] = "environment"
+    """official: --frames frames, the benchmark's own prompt, one reply and no zoom; for policies that read or see."""
     seed: int = 0
     """Seed of the episodes."""
     workers: int = 2
-    """Threads that decode."""
+    """Threads that decode, or Ray workers."""
+    ray: bool = False
+    """Play over Ray: over the engine that `ray start` started, else one on this machine."""
     describe: str = "palette"
     """The words beside each frame: none, palette or captions."""
     overview_from: Literal["exact", "keyframes"] = "exact"
     """keyframes: overview frames are the keyframes before the exact moments, many times faster to decode."""
+    protocol: Literal["strict", "videozoomer"] = "strict"
+    """videozoomer: frames, errors and end of the published system, and its budget where --budget is the default."""
+    eyes: tuple[Literal["crop", "subtitle_search", "several_zooms", "aliases"], ...] = ()
+    """What may be asked for besides one zoom or one answer, in the protocol strict."""
     decoding: Annotated[DecodingArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=DecodingArgs)
     """How videos are read."""
     budget: Budget = field(default_factory=Budget)
@@ -83,6 +104,11 @@ def open_dataset(args: DatasetArgs) -> Dataset:
         ConfigError: no such name.
         DatasetError: nothing usable in it.
     """
+    if args.benchmark:
+        benchmark, options = find_variant(args.benchmark)
+        dataset = load_dataset(benchmark.name, root=args.root, **options)
+        _tell_notes(dataset)
+        return dataset
     path = Path(args.dataset)
     if path.suffix == ".jsonl":
         split = None if args.split in {"", "all"} else args.split
@@ -93,34 +119,16 @@ def open_dataset(args: DatasetArgs) -> Dataset:
     if args.dataset == "Needle":
         with progress_bar("making the needle videos") as progress:
             return load_dataset("Needle", split=args.split, root=args.root, progress=progress)
-    return load_dataset(args.dataset, split=args.split)
+    root = {} if args.root is None else {"root": args.root}
+    return load_dataset(args.dataset, split=args.split, **root)
 
 
-def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0) -> Policy:
-    """Build the policy that a word of the command line names.
-
-    Raises:
-        ConfigError: no such baseline, module or folder.
-    """
-    builders = {
-        "uniform": lambda: UniformSampling(frames=frames),
-        "blind": lambda: Blind(seed=seed),
-        "random": lambda: RandomZoom(seed=seed),
-        "oracle": lambda: Oracle(dataset),
-    }
-    if spec in builders:
-        return builders[spec]()
-    if Path(spec).is_dir():
-        return _load_trained(Path(spec))
-    if ":" in spec:
-        here = str(Path.cwd())
-        if here not in sys.path:  # a policy in the folder one stands in, as `python -m` would find it
-            sys.path.insert(0, here)
-        return load_policy(spec)
-    raise ConfigError(
-        f"wanted a policy out of {', '.join(builders)}, package.module:Name or the folder of a training run, "
-        f"got {spec!r}"
-    )
+def _tell_notes(dataset: Dataset, limit: int = 5) -> None:
+    """What the loader corrected or could not use, up to a limit."""
+    for line in dataset.notes[:limit]:
+        note(line)
+    if len(dataset.notes) > limit:
+        note(f"... and {len(dataset.notes) - limit} more notes of the loader")
 
 
 def run_eval(args: EvalArgs) -> int:
@@ -128,7 +136,11 @@ def run_eval(args: EvalArgs) -> int:
     dataset = open_dataset(args.data)
     if args.ids or args.limit is not None:
         dataset = dataset.subset(ids=args.ids or None, limit=args.limit)
-    policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in args.policy]
+    dataset = take_shard(dataset, args.shard)
+    words = expand_policies(args.policy, dataset)
+    policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in words]
+    if args.prompt == "official":
+        policies = [OneShot(one, dataset.name, root=dataset.root, frames=args.frames) for one in policies]
     write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(args))))
     results: list[EvalResult] = []
     with StopRequest() as stop, args.decoding.configured():
@@ -144,26 +156,46 @@ def run_eval(args: EvalArgs) -> int:
                     deadline_seconds=args.deadline_seconds,
                     progress=progress,
                     should_stop=stop.is_set,
+                    collect=_collector(args),
                 )
             if stop.is_set():
                 note(f"stopped after {result.episodes} of {len(dataset)} questions; the same command continues")
                 return stop.exit_code(0)
             results.append(result)
-    return _show_results(results, args.out)
+    return _show_results(results, args.out, dataset)
+
+
+def _collector(args: EvalArgs) -> Callable[..., Any]:
+    """Who plays the episodes: threads of this process, or Ray."""
+    if not args.ray:
+        return collect_rollouts
+    from ..ray_engine import collect_with_ray
+
+    return collect_with_ray
 
 
 def _env_options(args: EvalArgs) -> dict[str, Any]:
     """Arguments of the environment; what stays at its default is left out, so that earlier results still count."""
-    options: dict[str, Any] = {"budget": args.budget, "describe": args.describe}
+    is_published = args.protocol == "videozoomer"
+    budget = PUBLISHED_BUDGET if is_published and args.budget == Budget() else args.budget
+    budget = budget if args.max_pixels is None else replace(budget, max_pixels=args.max_pixels)
+    options: dict[str, Any] = {"budget": budget, "describe": args.describe}
+    if args.fps is not None:
+        options["overview_fps"] = args.fps
     if args.overview_from != "exact":
         options["overview_from"] = args.overview_from
+    if is_published:
+        options["protocol"] = args.protocol
+    if args.eyes:
+        options["eyes"] = args.eyes
     return options
 
 
-def _show_results(results: list[EvalResult], out: Path) -> int:
+def _show_results(results: list[EvalResult], out: Path, dataset: Dataset) -> int:
     show_table(comparison_table(results))
     if any(group.group == "task" for result in results for group in result.groups):
         show_table(group_table(results))
+    show_figures(results, dataset)
     _tell_errors(results)
     show(f"results: {out}   page: vz report {out}")
     return EXIT_TOO_MANY_ERRORS if any(result.has_too_many_errors for result in results) else 0
@@ -176,15 +208,3 @@ def _tell_errors(results: list[EvalResult], limit: int = 10) -> None:
         note(f"{trajectory.policy}, {trajectory.episode_id}: {trajectory.status}: {trajectory.error}")
     if len(failed) > limit:
         note(f"... and {len(failed) - limit} more errors, all in the results")
-
-
-def _load_trained(folder: Path) -> Policy:
-    """Load what a training run left behind."""
-    try:
-        from vz_agents.checkpoint import load_policy as load_trained
-    except ModuleNotFoundError as fault:
-        raise ConfigError(
-            f"a trained policy wants the language-model extra: pip install 'vz-env[llm]' ({fault})"
-        ) from fault
-    policy: Policy = load_trained(folder)
-    return policy

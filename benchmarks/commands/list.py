@@ -10,34 +10,42 @@ from rich.text import Text
 from vz_env.datasets.registry import list_datasets
 from vz_env.registration import env_id
 
-from ..console import show_table
+from ..adapters.catalogue import BENCHMARKS
+from ..console import show, show_table
+from ..policies import POLICY_WORDS
 
-__all__ = ["ListArgs", "run_list"]
-
-_POLICIES = {
-    "uniform": "frames spread evenly over the video, no zoom (--frames)",
-    "blind": "guesses without looking",
-    "random": "zooms to random places",
-    "oracle": "reads the answer key; marked as cheating",
-    "package.module:Name": "a policy of your own",
-    "<folder>": "what `vz train` or `vz demo` left behind",
-}
+__all__ = ["ListArgs", "benchmark_lines", "run_list"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListArgs:
-    """List datasets and policies."""
+    """List datasets, official benchmarks with the files they want on the disk, and policies."""
 
 
 def run_list(args: ListArgs) -> int:
     """Run the command; returns its exit code."""
     datasets = Table("dataset", "environment")
-    for name in list_datasets():
+    for name in sorted(set(list_datasets()) - set(BENCHMARKS)):
         datasets.add_row(Text(name), Text(env_id(name)))
     datasets.add_row("path/to/file.jsonl", "any annotation file, by its path")
     policies = Table("policy", "what it does")
-    for name, meaning in _POLICIES.items():
+    for name, meaning in POLICY_WORDS.items():
         policies.add_row(Text(name), Text(meaning))
     show_table(datasets)
+    for line in benchmark_lines():
+        show(line)
     show_table(policies)
     return 0
+
+
+def benchmark_lines() -> list[str]:
+    """For each official benchmark: its environment, its variants, and what it wants under `--root`."""
+    lines = []
+    for benchmark in BENCHMARKS.values():
+        lines += [
+            f"{env_id(benchmark.name)}   --benchmark {' | '.join(benchmark.variants)}",
+            f"  {benchmark.title}; licence: {benchmark.licence}",
+            f"  files under --root, from {benchmark.home}:",
+            *(f"    {line}" for line in benchmark.needs),
+        ]
+    return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,7 @@ def run_probe(args: ProbeArgs) -> int:
             args.file, max_pixels=args.max_pixels, overview_frames=args.overview_frames, progress=progress
         )
     if args.json:
-        show(json.dumps(report.to_json()))
+        sys.stdout.write(json.dumps(report.to_json()) + "\n")  # one line, however long
         return 0
     table = Table(show_header=False, title=Text(str(args.file)), title_justify="left")
     for name, value in _rows(report):

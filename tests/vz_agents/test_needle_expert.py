@@ -156,7 +156,11 @@ APPEARS = "In the teal scene a card appears. Which colour is it?"
             [["teal 50%, red", "teal", "teal 50%, blue"]],
             "<think>I saw red blue</think><answer> blue</answer>",
         ),
-        ("Which scene comes right after the teal scene?", [], "<think>after the teal: then teal lime</think><answer> lime</answer>"),
+        (
+            "Which scene comes right after the teal scene?",
+            [],
+            "<think>after the teal: then teal lime</think><answer> lime</answer>",
+        ),
         ("Which scene is the last one?", [], "<think>the last lime</think><answer> lime</answer>"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vz_agents import rollout
 from vz_agents.policy import as_policy
 from vz_agents.rollout import run_episode
 from vz_agents.trajectory import _STATUS_OF_END, SCHEMA_VERSION, Trajectory
@@ -23,5 +24,6 @@ def test_recorded_lines_are_trajectories(make_envs, needle, tmp_path):
     assert read == told
 
 
-def test_ends_have_the_same_names():
+def test_ends_and_metrics_have_the_same_names():
+    assert recording._METRICS == rollout._METRICS
     assert {reason: recording._STATUS.get(reason, "out_of_budget") for reason in _STATUS_OF_END} == _STATUS_OF_END

@@ -172,7 +172,7 @@ def test_eval_decodes_in_a_child_where_asked(needle_root, tmp_path, capsys):
     [
         (["fly"], "no verb 'fly'"),
         (["needle"], "no verb 'needle'"),
-        (["eval", "--policy", "nobody"], "wanted a policy out of uniform, blind, random, oracle"),
+        (["eval", "--policy", "nobody"], "wanted a policy out of uniform, first-frames, blind"),
         (["eval", "--policy", "no_such_module:Name"], "cannot be imported"),
         (["eval", "--dataset", "Nowhere"], "no dataset is called 'Nowhere'"),
         (["eval", "--dataset", "missing.jsonl"], "missing.jsonl"),

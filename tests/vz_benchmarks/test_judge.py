@@ -109,8 +109,9 @@ def test_marks_become_scores_and_are_asked_for_once(serve: Any, tmp_path: Path) 
     assert steps == [(1, 2), (2, 2)]
     assert judge_answers(judge_at(server), answers, tmp_path) == first
     assert len(server.requests) == 2
-    assert read_verdicts(tmp_path / JUDGEMENTS_NAME) == first
-    assert read_verdicts(tmp_path / JUDGEMENTS_NAME, "another") == {}
+    assert read_verdicts(tmp_path, answers) == read_verdicts(tmp_path, answers, "m") == first
+    assert read_verdicts(tmp_path, answers, "another") == {}
+    assert read_verdicts(tmp_path, waiting(["He swims.", "He runs."])) == {"q1": 7 / 8}  # of these very answers
     (changed,) = waiting(["He crawls."])
     judge_answers(judge_at(server), [changed], tmp_path)
     assert len(server.requests) == 3
@@ -162,12 +163,11 @@ def test_a_server_that_is_busy_is_asked_again(serve: Any, tmp_path: Path, status
 )
 def test_a_server_that_fails_is_one_error_and_keeps_what_was_judged(serve: Any, tmp_path: Path, reply: Reply) -> None:
     server = serve(lambda number, body: GOOD if "first" in body["messages"][1]["content"] else reply)
-    judge = judge_at(server, retries=0)
-    with pytest.raises((JudgeError, ValueError)) as caught:
-        judge_answers(judge, waiting(["first", "second"]), tmp_path, workers=1)
-    assert isinstance(caught.value, JudgeError)
+    judge, answers = judge_at(server, retries=0), waiting(["first", "second"])
+    with pytest.raises(JudgeError, match="did not answer") as caught:
+        judge_answers(judge, answers, tmp_path, workers=1)
     assert SECRET not in f"{caught.value} {judge!r}"
-    assert read_verdicts(tmp_path / JUDGEMENTS_NAME) == {"q0": 7 / 8}
+    assert read_verdicts(tmp_path, answers) == {"q0": 7 / 8}
 
 
 def test_nobody_there_is_an_error_that_names_the_place(tmp_path: Path) -> None:
@@ -198,9 +198,10 @@ def test_an_answer_cannot_leave_its_field(serve: Any, tmp_path: Path) -> None:
 
 def test_a_line_that_a_kill_left_broken_is_skipped(serve: Any, tmp_path: Path) -> None:
     path = tmp_path / JUDGEMENTS_NAME
-    path.write_text('{"key": "a", "episode_id": "q0", "model": "m", "score": 0.5}\n{"key": "b", "epi')
-    assert read_verdicts(path) == {"q0": 0.5}
-    assert read_verdicts(tmp_path / "none.jsonl") == {}
+    assert read_verdicts(tmp_path, waiting(["x"])) == {}
     server = serve(lambda number, body: GOOD)
+    judge_answers(judge_at(server), waiting(["x"]), tmp_path)
+    path.write_text(path.read_text() + '{"key": "b", "epi')
     judge_answers(judge_at(server), waiting(["x", "y"]), tmp_path)
-    assert read_verdicts(path) == {"q0": 7 / 8, "q1": 7 / 8}
+    assert read_verdicts(tmp_path, waiting(["x", "y"])) == {"q0": 7 / 8, "q1": 7 / 8}
+    assert len(server.requests) == 2

@@ -21,6 +21,7 @@ from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey, Segment
 from vz_env.errors import ResetNeeded
 from vz_env.registration import DATASET_GROUP, env_id
+from vz_env.vector import VideoZoomVectorEnv
 
 TINY_NEEDLE = {"videos": {"test": 1}, "spacings_seconds": (10,)}
 IDS = {
@@ -210,6 +211,25 @@ def test_vector_environments_play_as_single_ones(make_tiny, context):
     assert together == apart
     assert list(together[0]) == firsts
     assert list(together[2]) == zooms
+
+
+def test_the_native_vector_environment_plays_every_variant_as_single_ones(make):
+    dataset = make().unwrapped.dataset
+    vector = VideoZoomVectorEnv(dataset, 2, autoreset_mode="Disabled", **make.arguments)
+    singles = [VideoZoomEnv(dataset, **make.arguments) for _ in range(2)]
+    texts = [vector.reset(seed=3)[0]["text"]]
+    expected = [tuple(env.reset(seed=3 + slot)[0]["text"] for slot, env in enumerate(singles))]
+    for action in make.script:
+        observation, rewards, terminated, truncated, _ = vector.step([action] * 2)
+        steps = [env.step(action) for env in singles]
+        texts.append(observation["text"])
+        expected.append(tuple(step[0]["text"] for step in steps))
+        assert [rewards.tolist(), terminated.tolist(), truncated.tolist()] == [
+            [step[n] for step in steps] for n in (1, 2, 3)
+        ]
+    vector.close()
+
+    assert texts == expected
 
 
 def test_vector_environments_by_id(make):

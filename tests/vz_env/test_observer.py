@@ -14,7 +14,7 @@ from vz_env import observer as observer_module
 from vz_env.actions import format_zoom
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import SubtitleFile
-from vz_env.observer import Observer, RecentCache, forget_words
+from vz_env.observer import Observer, RecentCache, VideoClock, forget_words
 from vz_env.video.describe import describe_palette
 
 pytestmark = pytest.mark.usefixtures("fresh_words")
@@ -156,3 +156,26 @@ def test_reset_and_step_with_known_words_are_fast(tiny):
         seconds.append(time.perf_counter() - started)
 
     assert sorted(seconds)[len(seconds) // 2] < 0.003
+
+
+def test_clock_counts_the_frames_of_the_file(tiny_episode, opened):
+    observer = make_observer()
+    longer = replace(tiny_episode, duration_seconds=19.5)
+
+    assert observer.clock(tiny_episode) == VideoClock(20.0, 500, 25.0)
+    assert observer.clock(longer) == VideoClock(19.5, 500, 25.0)  # the annotation is for people, frames are counted
+    assert len(opened) == 1
+
+
+def test_a_crop_has_words_of_its_own(tiny_episode):
+    observer = make_observer()
+    whole = observer.look(tiny_episode, np.array([12.5]))
+    part = observer.look(tiny_episode, np.array([12.5]), (0.25, 0.25, 0.75, 0.75))
+
+    assert whole.descriptions == ("new purple 75%, red 25%",)
+    assert part.descriptions == ("new red 100%",)
+    assert observer.look(tiny_episode, np.array([12.5])).descriptions == whole.descriptions
+
+
+def test_track_is_empty_without_subtitles(tiny_episode):
+    assert len(make_observer().track(tiny_episode)) == 0

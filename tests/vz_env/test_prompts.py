@@ -124,3 +124,39 @@ def test_prompt_hash_changes_with_the_wording(monkeypatch):
 def test_prompt_hash_is_the_one_of_this_version():
     """When this fails, the wording has changed: raise PROMPT_VERSION, then write the new pair down here."""
     assert (prompts.PROMPT_VERSION, prompts.prompt_hash()) == (1, "fda9346c409f6445")
+
+
+def test_prompt_hash_with_options_is_the_one_of_this_version(monkeypatch):
+    assert prompts.prompt_hash(with_options=True) == "da665ca7b4a738b2"
+    monkeypatch.setattr(prompts, "_eye_lines", lambda grammar: [])
+    assert prompts.prompt_hash(with_options=True) != "da665ca7b4a738b2"
+    assert prompts.prompt_hash() == "fda9346c409f6445"  # what is off changes nothing
+
+
+@pytest.mark.parametrize(
+    ("zooms", "extras", "line"),
+    [
+        (3, [], "Left: 3 zooms, 16 frames each"),
+        (1, ["4s of video"], "Left: 1 zoom, 16 frames, 4s of video"),
+        (0, [], "Left: no zooms, answer now"),
+        (0, ["2 searches"], "Left: no zooms, 2 searches"),
+    ],
+)
+def test_left_line_with_extras(zooms, extras, line):
+    assert prompts.left_line(zooms_left=zooms, frames_per_zoom=16, extras=extras) == line
+
+
+def test_zoom_lines_say_what_was_not_as_asked():
+    head = prompts.zoom_lines(
+        segment=Segment(0.0, 4.0),
+        timestamps_seconds=[0.0],
+        descriptions=[""],
+        is_start_clamped=True,
+        fixed_fps=2.5,
+        crop=(0.0, 0.25, 0.5, 1.0),
+    )
+
+    assert head == [
+        "Zoom 0s to 4s (clamped to the start of the video) at 2.5 fps, which is fixed, cropped to [0, 0.25, 0.5, 1]",
+        "0s",
+    ]

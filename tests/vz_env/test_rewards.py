@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from vz_env.errors import ConfigError
-from vz_env.rewards import REWARD_PRESETS, EpisodeEnd, RewardConfig, end_terms, reward_config, step_terms
+from vz_env.rewards import (
+    REWARD_PRESETS,
+    EndValues,
+    EpisodeEnd,
+    RewardConfig,
+    end_terms,
+    reward_config,
+    step_terms,
+    weigh_end,
+)
 from vz_env.scoring import Score
 
 
@@ -33,6 +43,25 @@ def end(value: float | None = 1.0, **changes: object) -> EpisodeEnd:
 )
 def test_end_terms_of_presets(preset, ending, expected):
     assert sum(end_terms(REWARD_PRESETS[preset], ending).values()) == pytest.approx(expected)
+
+
+def test_presets_of_the_published_system_differ_in_the_bonus_alone():
+    paper, script = REWARD_PRESETS["videozoomer"], REWARD_PRESETS["videozoomer-script"]
+
+    assert (paper.zoom_bonus, script.zoom_bonus) == (0.5, 0.0)
+    assert replace(paper, zoom_bonus=0.0) == script
+    assert reward_config(None, default="videozoomer-script") == script
+    assert reward_config(None) == RewardConfig()
+
+
+def test_weigh_end_leaves_out_what_is_zero():
+    values = EndValues(accuracy=1.0, format=0.0, zoom_bonus=1.0)
+
+    assert weigh_end(REWARD_PRESETS["videozoomer"], values) == {"accuracy": 0.9, "zoom_bonus": 0.5}
+
+
+def test_every_zoom_of_a_turn_has_its_cost():
+    assert step_terms(RewardConfig(cost_per_zoom=0.5), is_invalid=False, zoom_frames=9, zooms=3) == {"zooms": -1.5}
 
 
 def test_step_terms_take_costs_at_once():

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
+from vz_env.action_types import Grammar
+from vz_env.budget import Budget
 from vz_env.errors import ConfigError
-from vz_env.spaces import FrameStack, Timestamps, Unicode
+from vz_env.spaces import FrameStack, Timestamps, Unicode, make_observation_space
 
 SPACES = [Unicode(1000), Unicode(1), FrameStack(8, 4096), FrameStack(0, 1), Timestamps(8), Timestamps(0)]
 each_space = pytest.mark.parametrize("space", SPACES, ids=repr)
@@ -95,3 +97,15 @@ def test_timestamps_refuse(value):
 def test_bounds_are_checked(make):
     with pytest.raises(ConfigError, match="max_"):
         make()
+
+
+def test_observation_space_follows_the_budget_and_the_eyes():
+    plain = make_observation_space(Budget(), None, Grammar())
+    more = make_observation_space(
+        Budget(max_seconds=9), (32, 16), Grammar(subtitle_search=True, several_zooms=True), may_overdraw=True
+    )
+
+    assert plain["frames"] == FrameStack(32, 100_352)
+    assert set(plain["budget"].spaces) == {"turns", "zooms", "frames"}
+    assert more["frames"] == FrameStack(80, 512)
+    assert set(more["budget"].spaces) == {"turns", "zooms", "frames", "seconds", "searches"}

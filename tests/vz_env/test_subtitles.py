@@ -157,3 +157,21 @@ def test_timestamp_pairs_are_read_and_an_end_of_null_lasts(tmp_path):
     path.write_text('[{"timestamp": [2, 3.5], "text": "one"}, {"timestamp": [9, null], "text": "two"}]')
     track = load_subtitles(SubtitleFile(path, "json", offset_seconds=-1.0))
     assert (track.at(1.5), track.at(2.6), track.at(7.9), track.at(1e9)) == ("one", "", "", "two")
+
+
+def test_search_finds_the_lines_that_hold_most_words():
+    track = SubtitleTrack(
+        [
+            SubtitleLine(9.0, 10.0, "A red, red rose"),
+            SubtitleLine(1.0, 2.0, "RED card!"),
+            SubtitleLine(5.0, 6.0, "the card is redder"),
+            SubtitleLine(3.0, 4.0, "a red card"),
+        ]
+    )
+
+    assert [line.start_seconds for line in track.search("red card", 8)[0]] == [1.0, 3.0]
+    assert track.search("red card", 1)[1] == 2
+    assert [line.start_seconds for line in track.search("Red", 8)[0]] == [1.0, 3.0, 9.0]
+    assert track.search("blue", 8) == ((), 0)
+    assert track.search("?!", 8) == ((), 0)
+    assert SubtitleTrack([]).search("red", 8) == ((), 0)

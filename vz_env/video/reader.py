@@ -263,9 +263,12 @@ class VideoReader:
         times = np.array([float((found[tick][0] - first) * time_base) for tick in ticks], dtype=np.float64)
         if len(ticks) == 1:
             return FrameBatch(found[ticks[0]][1][None], times)
-        frames = np.empty((len(ticks), size[1], size[0], 3), dtype=np.uint8)
+        places: dict[int, list[int]] = {}
         for position, tick in enumerate(ticks):
-            frames[position] = found[tick][1]
+            places.setdefault(tick, []).append(position)
+        frames = np.empty((len(ticks), size[1], size[0], 3), dtype=np.uint8)
+        for tick, positions in places.items():
+            frames[positions] = found.pop(tick)[1]  # let go of each at once: an overview is not held twice
         return FrameBatch(frames, times)
 
     @property

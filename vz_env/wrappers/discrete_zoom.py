@@ -21,7 +21,7 @@ from ..scoring import extract_choice
 from .bin_features import NUM_COLORS, NUM_WORDS, BinMemory, hashed_words, named_colors, named_number
 from .fixed_frames import budget_vector
 
-__all__ = ["ANSWER", "ZOOM", "DiscreteZoom"]
+__all__ = ["ANSWER", "ZOOM", "DiscreteZoom", "fps_for"]
 
 ZOOM, ANSWER = 0, 1
 """The two values of an action's first number."""
@@ -180,7 +180,7 @@ class DiscreteZoom(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructor
         width = self._memory.duration_seconds / self.bins
         first, last = round(start * width, 2), round(min(self.bins, start + self.lengths[length]) * width, 2)
         frames = max(1, round(self.shares[share] * max(1, min(self._budget.max_frames_per_zoom, self._frames_left))))
-        return format_zoom((first, max(last, first + 0.01)), _fps_for(frames, max(last - first, 0.01)))
+        return format_zoom((first, max(last, first + 0.01)), fps_for(frames, max(last - first, 0.01)))
 
     def from_text(self, text: str) -> NDArray[np.int64] | None:
         """The discrete action nearest to a text action; None when that is invalid or answers none of the options."""
@@ -193,16 +193,11 @@ class DiscreteZoom(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructor
         width = self._memory.duration_seconds / self.bins
         start, end = max(0.0, parsed.segment[0]), min(self._memory.duration_seconds, parsed.segment[1])
         most = min(self._budget.max_frames_per_zoom, max(1, self._frames_left))
-        share = (end - start) * parsed.fps / most
+        first = max(0, min(self.bins - 1, round(start / width)))
+        reached = [min(length, self.bins - first) for length in self.lengths]  # the end of the video cuts them
+        length = _nearest(reached, (end - start) / width)
         return np.array(
-            [
-                ZOOM,
-                max(0, min(self.bins - 1, round(start / width))),
-                _nearest(self.lengths, (end - start) / width),
-                _nearest(self.shares, share),
-                0,
-            ],
-            dtype=np.int64,
+            [ZOOM, first, length, _nearest(self.shares, (end - start) * parsed.fps / most), 0], dtype=np.int64
         )
 
     def observe(self, observation: dict[str, Any], *, is_overview: bool) -> Observation:
@@ -239,8 +234,16 @@ class DiscreteZoom(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstructor
         }
 
 
-def _fps_for(frames: int, seconds: float) -> float:
-    """A rate of at most two decimals that shows so many frames of a segment, or as near below it as there is one."""
+def fps_for(frames: int, seconds: float) -> float:
+    """The rate, of two decimals as actions are written, that shows so many frames of a segment.
+
+    Args:
+        frames: at least 1.
+        seconds: length of the segment.
+
+    Returns:
+        Frames a second: those that show exactly so many frames where there are such, else the highest that shows fewer.
+    """
     up = math.ceil(frames / seconds * _HUNDREDTH - 1e-6) / _HUNDREDTH
     down = math.floor(frames / seconds * _HUNDREDTH + 1e-6) / _HUNDREDTH
     return up if math.floor(up * seconds + 1e-9) <= frames or down <= 0 else down

@@ -19,7 +19,17 @@ from ..errors import ConfigError, VideoError
 __all__ = ["RecordTrajectory"]
 
 SCHEMA_VERSION: Final = 1  # of the trajectory format
-_METRICS: Final = ("frames_used", "zooms", "invalid_actions", "evidence_hit", "evidence_coverage")
+_METRICS: Final = (
+    "frames_used",
+    "zooms",
+    "invalid_actions",
+    "evidence_hit",
+    "evidence_coverage",
+    "evidence_iou",
+    "evidence_frames",
+    "first_hit_turn",
+    "redundancy",
+)
 _STATUS: Final = {"answered": "answered", "invalid_limit": "invalid_limit", "stopped": "stopped"}
 """Of an end's reason; every other one is a budget that is spent."""
 
@@ -42,7 +52,7 @@ class RecordTrajectory(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstru
 
     def __init__(self, env: gym.Env[dict[str, Any], str], path: str | os.PathLike[str], *, policy: str = "") -> None:
         """Make the folder; the file is opened for each line."""
-        self.path, self.policy = Path(path), policy
+        self.path, self.policy = Path(path).absolute(), policy  # a worker may change its folder
         if self.path.is_dir():
             raise ConfigError(f"a file to append episodes to was wanted, {self.path} is a folder: name a file in it")
         RecordConstructorArgs.__init__(self, path=os.fspath(path), policy=policy)

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from vz_env.actions import format_answer, format_zoom, parse_action
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
-from vz_env.episode import AnswerKey, Episode
+from vz_env.episode import AnswerKey, Episode, Segment
 from vz_env.errors import ConfigError
 from vz_env.video.palette import PALETTE
+from vz_env.video.sampling import zoom_timestamps
 from vz_env.wrappers import DiscreteZoom
 from vz_env.wrappers.bin_features import hashed_words, named_colors, named_number
-from vz_env.wrappers.discrete_zoom import ANSWER, ZOOM
+from vz_env.wrappers.discrete_zoom import ANSWER, ZOOM, fps_for
 
 COLORS = tuple(PALETTE)
 BUDGET = {"overview_frames": 20, "max_turns": 6, "max_zooms": 5}
@@ -157,6 +158,16 @@ def test_text_actions_become_the_nearest_number(make, text, expected):
     action = env.from_text(text)
 
     assert (None if action is None else action.tolist()) == expected
+
+
+@given(frames=st.integers(1, 64), seconds=st.floats(0.05, 2000))
+def test_the_chosen_rate_shows_as_many_frames_as_two_decimals_can(frames, seconds):
+    fps = fps_for(frames, seconds)
+    shown, more = (len(zoom_timestamps(Segment(0.0, seconds), rate)) for rate in (fps, fps + 0.02))
+
+    assert fps == pytest.approx(round(fps, 2))
+    assert shown <= frames or fps == 0.01
+    assert more >= frames or fps == 0.01
 
 
 def test_same_seed_same_episodes(make):

@@ -1,0 +1,237 @@
+"""The videos that decoders are timed on: long, of ordinary coding, and every frame carries its own number.
+
+The number is a barcode of twenty grey blocks in a strip at the top, which survives the resize: so a frame that a
+library hands out says which one it is, and wrong ones are counted. Parts are encoded once and repeated by copying their
+packets; a file that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from vz_env.video.access import create_video, open_video, video_stream
+
+__all__ = ["BITS", "FOOTAGE", "QUICK_FOOTAGE", "Footage", "make_footage"]
+
+BITS: Final = 20
+FPS: Final = 30
+BASE_FRAMES: Final = 60 * FPS
+
+_X264: Final = {"preset": "veryfast", "crf": "26", "x264-params": "keyint=250:bframes=3:scenecut=40"}
+_X265: Final = {"preset": "ultrafast", "crf": "27", "x265-params": "keyint=250:bframes=3:log-level=none"}
+_VP9: Final = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "tile-columns": "1", "g": "240"}
+_AV1: Final = {"preset": "12", "crf": "38", "g": "240", "svtav1-params": "lp=2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footage:
+    """One video: a part of `part_seconds`, `repeats` times."""
+
+    name: str
+    file: str
+    title: str
+    size: tuple[int, int]
+    part_seconds: int
+    repeats: int = 1
+    codec: str = "libx264"
+    options: dict[str, str] = field(default_factory=lambda: dict(_X264))
+    bit_rate: int = 0
+
+    @property
+    def seconds(self) -> int:
+        """Length of the whole."""
+        return self.part_seconds * self.repeats
+
+
+FOOTAGE: Final = (
+    Footage(name="long", file="long720.mp4", title="60 min 720p H.264", size=(1280, 720), part_seconds=600, repeats=6),
+    Footage(name="1080p", file="h1080.mp4", title="10 min 1080p H.264", size=(1920, 1080), part_seconds=150, repeats=4),
+    Footage(
+        name="hevc",
+        file="hevc720.mp4",
+        title="10 min 720p HEVC",
+        size=(1280, 720),
+        part_seconds=150,
+        repeats=4,
+        codec="libx265",
+        options=_X265,
+    ),
+    Footage(
+        name="medium",
+        file="medium720.mp4",
+        title="2 min 720p H.264, x264 medium",
+        size=(1280, 720),
+        part_seconds=120,
+        options={"preset": "medium", "crf": "24"},
+    ),
+    Footage(
+        name="vp9",
+        file="vp9_360.webm",
+        title="10 min 360p VP9",
+        size=(640, 360),
+        part_seconds=600,
+        codec="libvpx-vp9",
+        options=_VP9,
+        bit_rate=700_000,
+    ),
+    Footage(
+        name="av1",
+        file="av1_360.mp4",
+        title="2 min 360p AV1",
+        size=(640, 360),
+        part_seconds=120,
+        codec="libsvtav1",
+        options=_AV1,
+    ),
+)
+"""The files that the targets are about."""
+
+QUICK_FOOTAGE: Final = (
+    Footage(name="h264", file="q_h264.mp4", title="5 min 360p H.264", size=(640, 360), part_seconds=12, repeats=25),
+    Footage(
+        name="hevc",
+        file="q_hevc.mp4",
+        title="5 min 360p HEVC",
+        size=(640, 360),
+        part_seconds=9,
+        repeats=33,
+        codec="libx265",
+        options=_X265,
+    ),
+)
+"""Small ones, made in seconds, for a look at the ratios."""
+
+
+def make_footage(
+    footage: Footage, folder: Path, *, film: Path | None = None, say: Callable[[str], None] = lambda words: None
+) -> Path:
+    """Encode a video, unless it is there.
+
+    Args:
+        footage: what to make.
+        folder: where to; also holds the part it is repeated from.
+        film: a real film to take the pictures from; moving test patterns with noise without one.
+        say: told what is being made.
+
+    Returns:
+        The file.
+    """
+    path = folder / footage.file
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path if footage.repeats == 1 else folder / f"part-{footage.file}"
+    if not part.exists():
+        say(f"encoding {part.name}: {footage.part_seconds} s of {footage.size[0]}x{footage.size[1]} {footage.codec}")
+        _encode(footage, part, film)
+    if part != path:
+        _repeat(part, path, footage.repeats)
+    return path
+
+
+def _encode(footage: Footage, path: Path, film: Path | None) -> None:
+    """Encode one part; frame k of it carries the number k."""
+    width, height = footage.size
+    with create_video(path) as container:
+        stream = container.add_stream(footage.codec, rate=FPS, options=dict(footage.options))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if footage.bit_rate:
+            stream.bit_rate = footage.bit_rate
+        if footage.codec == "libx265":
+            stream.codec_context.codec_tag = "hvc1"
+        for number, frame in enumerate(itertools.islice(_pictures(footage, film), footage.part_seconds * FPS)):
+            _stamp(frame, number)
+            frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, FPS), 0
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _pictures(footage: Footage, film: Path | None) -> Iterator[VideoFrame]:
+    """Yield frames of the right size for ever: a minute of pictures, over and over, never quite the same."""
+    scale = VideoReformatter()
+    while True:
+        for frame in _film_frames(film) if film is not None else _pattern_frames(footage.size):
+            yield scale.reformat(frame, *footage.size, format="yuv420p", interpolation="BICUBIC", threads=1)
+
+
+def _film_frames(film: Path) -> Iterator[VideoFrame]:
+    """Yield the frames of a film."""
+    container, _ = open_video(film)
+    with closing(container):
+        stream = video_stream(container, str(film))
+        stream.thread_type = "AUTO"
+        yield from container.decode(stream)
+
+
+def _pattern_frames(size: tuple[int, int]) -> Iterator[VideoFrame]:
+    """Yield ten-second scenes of moving patterns, with the grain that a camera has."""
+    width, height = size
+    sources = (
+        ("testsrc2", f"s={width}x{height}:r={FPS}"),
+        ("mandelbrot", f"s={width}x{height}:r={FPS}:start_scale=0.05:end_scale=0.0005:end_pts=500"),
+        ("gradients", f"s={width}x{height}:r={FPS}:n=6:speed=0.05:seed=3"),
+        ("life", f"s={width // 8}x{height // 8}:r={FPS}:mold=10:ratio=0.1:death_color=#404080:life_color=white:seed=5"),
+    )
+    for name, arguments in sources:
+        graph = av.filter.Graph()
+        chain: list[Any] = [
+            graph.add(name, arguments),
+            graph.add("scale", f"{width}:{height}"),
+            graph.add("format", "yuv420p"),
+            graph.add("noise", "alls=6:allf=t"),
+            graph.add("buffersink"),
+        ]
+        for earlier, later in itertools.pairwise(chain):
+            earlier.link_to(later)
+        graph.configure()
+        for _ in range(BASE_FRAMES // 6):
+            yield graph.vpull()
+
+
+def _stamp(frame: VideoFrame, number: int) -> None:
+    """Paint the number into the top two forty-fifths of the picture: light blocks for 1, most significant first."""
+    strip = frame.height * 2 // 45 // 2 * 2
+    bits = (number >> np.arange(BITS - 1, -1, -1)) & 1
+    columns = np.arange(frame.width) * BITS // frame.width
+    _rows(frame, 0)[:strip] = np.where(bits[columns], 235, 16).astype(np.uint8)
+    for plane in (1, 2):
+        _rows(frame, plane)[: strip // 2] = 128
+
+
+def _rows(frame: VideoFrame, index: int) -> NDArray[np.uint8]:
+    plane = frame.planes[index]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+
+
+def _repeat(part: Path, path: Path, repeats: int) -> None:
+    """Write a part several times after each other by copying its packets."""
+    with create_video(path, options={"movflags": "faststart"}) as container:
+        stream: Any = None
+        shift = 0
+        for _ in range(repeats):
+            source, _ = open_video(part)
+            with closing(source):
+                template = video_stream(source, str(part))
+                stream = stream if stream is not None else container.add_stream_from_template(template)
+                ticks = round(Fraction(1, FPS) / template.time_base) if template.time_base else 1
+                count = 0
+                for packet in source.demux(template):
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    container.mux(packet)
+                    count += 1
+                shift += count * ticks

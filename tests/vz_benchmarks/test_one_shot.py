@@ -1,0 +1,118 @@
+"""Official one-shot evaluation: the prompt, the subtitles of the frames, the question's picture after the video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmark_trees import TREES, write_tree
+from make_assets import asset, read_number
+from PIL import Image
+
+from vz_benchmarks.adapters.catalogue import VARIANTS
+from vz_benchmarks.cli import main
+from vz_benchmarks.one_shot import OneShot, question_picture
+from vz_benchmarks.records import read_records
+from vz_benchmarks.runner import evaluate
+from vz_env.datasets.registry import load_dataset
+from vz_env.errors import VideoDecodeError, VideoError
+
+
+class Recorder:
+    """Replies with bare words and keeps what it was shown."""
+
+    name, fingerprint = "Recorder", "1"
+
+    def __init__(self, reply: str = "B", *, needs_frames: bool = True) -> None:
+        self.reply, self.needs_frames = reply, needs_frames
+        self.seen: list = []
+
+    def act(self, observations):
+        self.seen += observations
+        return [self.reply for _ in observations]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asset("cfr.mp4").write(tmp_path_factory.mktemp("video"))
+
+
+def load(variant: str, folder: Path, video: Path):
+    benchmark, options = VARIANTS[variant]
+    return load_dataset(benchmark.name, root=write_tree(folder, TREES[variant], video), **options)
+
+
+def test_the_policy_sees_the_official_prompt_and_its_reply_is_the_answer(video, tmp_path):
+    dataset = load("videomme-subtitles", tmp_path / "tree", video)
+    policy = Recorder()
+    result = evaluate(OneShot(policy, dataset.name, root=dataset.root, frames=10), dataset, out=tmp_path / "out")
+    first = next(one for one in policy.seen if one.episode.id == "001-1")
+    assert first.text.startswith("This video's subtitles are listed below:\ntwo nails\nSelect the best answer")
+    assert first.text.endswith("The best answer is:")
+    assert len(first.frames) == 10
+    second = next(one for one in policy.seen if one.episode.id == "002-1")
+    assert second.text.startswith("Select the best answer")
+    assert [one.score for one in result.trajectories] == [1.0, 0.0]
+    assert {len(one.turns) for one in result.trajectories} == {1}
+    assert result.policy == "Recorder, official prompt"
+
+
+def test_the_questions_picture_comes_after_the_video(video, tmp_path):
+    dataset = load("videommmu", tmp_path / "tree", video)
+    policy = Recorder()
+    some = dataset.subset(ids=["adaptation_validation_Accounting_2", "perception_dev_Biology_1"])
+    evaluate(OneShot(policy, dataset.name, root=dataset.root, frames=4), some, out=tmp_path / "out")
+    adaptation, perception = policy.seen
+    assert [read_number(frame) for frame in adaptation.frames] == [0, 75, 150, 225, 0]
+    assert adaptation.timestamps.tolist() == [0.0, 2.5, 5.0, 7.5, 7.5]
+    assert len(perception.frames) == 4
+
+
+def test_before_the_lecture_there_is_the_picture_alone(video, tmp_path):
+    dataset = load("videommmu", tmp_path / "tree", video)
+    policy = Recorder()
+    some = dataset.subset(ids=["adaptation_validation_Accounting_2"])
+    evaluate(OneShot(policy, dataset.name, root=dataset.root, frames=0), some, out=tmp_path / "out")
+    assert [read_number(frame) for frame in policy.seen[0].frames] == [0]
+
+
+def test_a_policy_that_reads_gets_no_picture(video, tmp_path):
+    dataset = load("videommmu", tmp_path / "tree", video)
+    policy = Recorder(needs_frames=False)
+    some = dataset.subset(ids=["adaptation_validation_Accounting_4"])  # its picture is not on the disk
+    assert evaluate(OneShot(policy, dataset.name, root=dataset.root), some, out=tmp_path / "a").errors == {}
+    missing = evaluate(OneShot(Recorder(), dataset.name, root=dataset.root), some, out=tmp_path / "b", retries=0)
+    assert set(missing.errors) == {"error:VideoNotFound"}
+
+
+def test_pictures_keep_their_aspect_and_stay_inside_the_root(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    Image.new("RGB", (200, 100), "red").save(root / "wide.png")
+    picture = question_picture(root / "wide.png", root, size=(80, 80), max_pixels=100)
+    assert picture.shape == (80, 80, 3)
+    assert picture[40, 40].tolist() == [255, 0, 0]
+    assert picture[5, 40].tolist() == [0, 0, 0]
+    assert question_picture(root / "wide.png", root, size=None, max_pixels=5000).shape == (50, 100, 3)
+    Image.new("RGB", (4, 4)).save(tmp_path / "outside.png")
+    (root / "link.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(VideoError):
+        question_picture(root / "link.png", root, size=None, max_pixels=5000)
+    (root / "text.png").write_text("no picture")
+    with pytest.raises(VideoDecodeError, match="not a picture"):
+        question_picture(root / "text.png", root, size=None, max_pixels=5000)
+    with pytest.raises(VideoError):
+        question_picture(root / "none.png", root, size=None, max_pixels=5000)
+
+
+def test_the_command_line_asks_the_official_way(video, tmp_path, monkeypatch, capsys):
+    tree = write_tree(tmp_path / "tree", TREES["nextqa-val"], video)
+    (tmp_path / "mine.py").write_text("def answer(observation):\n    return 'C'\n")
+    monkeypatch.chdir(tmp_path)
+    words = ["eval", "--benchmark", "nextqa-val", "--root", str(tree), "--policy", "mine:answer", "--out", "out"]
+    assert main([*words, "--prompt", "official", "--frames", "2"]) == 0
+    records = read_records(Path("out") / "results.jsonl")
+    assert [record.trajectory.turns[0].action for record in records] == ["<answer>C</answer>"] * 3
+    assert np.all([len(record.trajectory.turns[0].timestamps) == 2 for record in records])
+    assert "answer, official prompt" in capsys.readouterr().out
