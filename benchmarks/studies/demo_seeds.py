@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -34,8 +33,8 @@ class DemoSeedsArgs:
     """Folder with one folder a seed."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training."""
-    demo: Annotated[DemoArgs, tyro.conf.arg(name="")] = field(default_factory=DemoArgs)
-    """The demo; its own `--out` and `--seed` are replaced."""
+    demo: DemoArgs = field(default_factory=DemoArgs)
+    """The demo; its folder and its seed are replaced."""
 
 
 def run_study(args: DemoSeedsArgs) -> int:
