@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vz_agents.advantages import Discounts, gae, whiten
+from vz_agents.advantages import Discounts, gae, leave_one_out, whiten
 
 numbers = st.floats(-3, 3, width=32)
 discount = st.floats(0.5, 1.0)
@@ -135,3 +135,16 @@ def test_whitened_advantages_have_mean_0_and_deviation_1_over_sampled_tokens():
 def test_advantages_without_spread_become_zero_not_nan(value):
     assert not whiten(torch.full((2, 3), value), torch.ones(2, 3)).any()
     assert not whiten(torch.zeros(2, 3), torch.zeros(2, 3)).any()
+
+
+def test_the_baseline_is_the_mean_of_the_others():
+    rewards, groups = [1.0, 0.0, 0.5, 3.0, 0.25], ["a", "a", "a", "b", "c"]
+    assert leave_one_out(rewards, groups) == pytest.approx([0.25, 0.75, 0.5, 0.0, 0.0])
+
+
+@given(st.lists(st.tuples(numbers, st.sampled_from("abc")), min_size=1, max_size=12))
+def test_an_episodes_own_reward_never_moves_its_baseline(episodes):
+    rewards, groups = [reward for reward, _ in episodes], [group for _, group in episodes]
+    moved = [rewards[0] + 5.0, *rewards[1:]]
+    assert leave_one_out(moved, groups)[0] == pytest.approx(leave_one_out(rewards, groups)[0], abs=1e-5)
+    assert len(leave_one_out(rewards, groups)) == len(rewards)

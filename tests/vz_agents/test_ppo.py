@@ -79,6 +79,34 @@ def test_the_critics_warm_up_leaves_the_policy_alone(trainer):
     assert all(torch.equal(w, before[name]) for name, w in ppo.reference.state_dict().items())  # frozen
 
 
+@pytest.mark.parametrize("group_baseline", [True, False])
+def test_groups_whose_samples_earned_the_same_are_left_out(trainer, monkeypatch, group_baseline):
+    ppo = trainer(group_baseline=group_baseline, samples=3)
+    sample, seen = module.sample_episodes, []
+
+    def graded(*args, **given):
+        """Two questions whose samples differ, two whose samples all earned the same."""
+        rollouts = sample(*args, **given)
+        for number, rollout in enumerate(rollouts):
+            trajectory = rollout.trajectory
+            for turn in trajectory.turns:
+                turn.reward = 0.0
+            trajectory.turns[-1].reward = float(number % 3 == 0) if number < 6 else 1.0
+            trajectory.reward = trajectory.turns[-1].reward
+        return rollouts
+
+    rewards = ppo._rewards
+    monkeypatch.setattr(module, "sample_episodes", graded)
+    monkeypatch.setattr(ppo, "_rewards", lambda rollouts: seen.append(rewards(rollouts)) or seen[-1])
+    ppo.step()
+    ((*trained,),) = seen
+    totals = [sum(row) for row in trained]
+    if group_baseline:  # 1 - (0 + 0) / 2, and 0 - (1 + 0) / 2
+        assert totals == pytest.approx([1.0, -0.5, -0.5] * 2)
+    else:
+        assert totals == pytest.approx([1.0, 0.0, 0.0] * 2 + [1.0] * 6)
+
+
 def test_tampered_log_probs_stop_the_run_before_an_update(trainer, monkeypatch):
     ppo = trainer()
     before = weights(ppo.model)
