@@ -44,7 +44,7 @@ class TrainingDiverged(VZError, RuntimeError):
 class PPOConfig:
     """Hyper-parameters; the clip bounds and the KL weight are the published ones (VideoZoomer, table 5b)."""
 
-    iterations: int = 26
+    iterations: int = 22
     prompts: int = 16
     """Distinct episodes an iteration."""
     samples: int = 6

@@ -34,7 +34,7 @@ class SFTConfig:
     rate warms up over `warmup` of the steps and falls along a cosine.
     """
 
-    epochs: int = 5
+    epochs: int = 6
     batch_tokens: int = 5_000
     lr: float = 7e-4
     warmup: float = 0.05
