@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 Numbered = Callable[[str], Path]
-ZOOMS, WARM_UP = 2000, 1000
+ZOOMS, WARM_UP = 4000, 2000  # the heap of the decoders settles slowly
 FILES = 50
 MAX_BYTES_A_ZOOM = 5_000
 
