@@ -17,6 +17,7 @@ EXTRAS = {
     "ray": ["ray>=2.40"],
     "docs": ["sphinx>=8.0", "myst-parser>=4.0", "furo>=2024.8"],
 }
+TORCHCODEC = ["torchcodec>=0.13", "torch>=2.6"]  # not in "all": its wheels want FFmpeg libraries of the system
 ALL = sorted({requirement for group in EXTRAS.values() for requirement in group})
 CHECKS = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2.3", "codespell>=2.4", "build>=1.2", "setuptools>=77"]
 DEV = ["pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "playwright>=1.50", *CHECKS]
@@ -42,7 +43,7 @@ setup(
     package_dir={"vz_agents": "agents", "vz_benchmarks": "benchmarks"},
     package_data={name: ["py.typed", "assets/*/*", "templates/*"] for name in FOLDERS},
     install_requires=["numpy>=1.26", "gymnasium>=1.1", "av>=14.0", "pillow>=10.3", "pydantic>=2.9", "pysubs2>=1.7"],
-    extras_require={**EXTRAS, "all": ALL, "dev": [*ALL, *DEV]},
+    extras_require={**EXTRAS, "torchcodec": TORCHCODEC, "all": ALL, "dev": [*ALL, *DEV]},
     entry_points={
         "console_scripts": ["vz=vz_benchmarks.cli:main"],
         "vz_env.datasets": [f"{name}=vz_benchmarks.adapters.{module}:load" for name, module in BENCHMARKS.items()],

@@ -58,6 +58,7 @@ class Asset:
     size: tuple[int, int] = (WIDTH, HEIGHT)
     prepare: Callable[[Any], None] | None = None
     with_audio: bool = False
+    with_second: bool = False  # another moving picture, smaller, whose numbers are 1000 higher
 
     def write(self, folder: Path) -> Path:
         """Encode it, and return where it lies."""
@@ -73,14 +74,28 @@ class Asset:
             if self.prepare is not None:
                 self.prepare(stream)
             sound = container.add_stream("aac", rate=16000) if self.with_audio else None
+            second = self._second_stream(container) if self.with_second else None
             for number, tick in enumerate(self.ticks):
                 frame = av.VideoFrame.from_ndarray(numbered_picture(number, *self.size), format="rgb24")
                 frame.pts, frame.time_base = tick, self.time_base
                 container.mux(stream.encode(frame))
+                if second is not None:
+                    other = av.VideoFrame.from_ndarray(numbered_picture(number + 1000, 80, 48), format="rgb24")
+                    other.pts, other.time_base = tick, self.time_base
+                    container.mux(second.encode(other))
             container.mux(stream.encode(None))
+            if second is not None:
+                container.mux(second.encode(None))
             if sound is not None:
                 _write_sound(container, sound, float(self.ticks[-1] * self.time_base))
         return path
+
+    def _second_stream(self, container: Any) -> Any:
+        """Add a stream beside the one that counts."""
+        stream = container.add_stream("libx264", rate=round(1 / self.time_base))
+        stream.width, stream.height, stream.pix_fmt = 80, 48, "yuv420p"
+        stream.options = {"preset": "ultrafast", "g": "7"}
+        return stream
 
 
 def _write_sound(container: Any, stream: Any, seconds: float) -> None:
@@ -174,6 +189,46 @@ ASSETS: tuple[Asset, ...] = (
     Asset(file="mpeg4.avi", ticks=range(200), codec="mpeg4", options={}, gop=12),
     Asset(file="mpeg4_bframes.mp4", ticks=range(200), codec="mpeg4", options={"bf": "2"}, gop=12),
     Asset(file="mjpeg.avi", ticks=range(90), codec="mjpeg", options={}, pixel_format="yuvj420p"),
+    Asset(
+        file="images.mkv",
+        ticks=_steps([500, 2000], 40),
+        time_base=_MILLI,
+        codec="mjpeg",
+        options={},
+        pixel_format="yuvj420p",
+    ),
+    Asset(file="two_streams.mkv", ticks=range(200), options=_BFRAMES, gop=48, with_second=True),
+    Asset(file="two_streams.ts", ticks=range(200), options=_BFRAMES, gop=48, with_second=True, with_audio=True),
+    Asset(
+        file="early.mp4",
+        ticks=range(-25, 200),
+        options=_BFRAMES,
+        container_options={"use_editlist": "0", "avoid_negative_ts": "disabled"},
+    ),
+    Asset(file="interlaced.ts", ticks=range(200), options={**_BFRAMES, "x264-params": "tff=1:interlaced=1"}, gop=48),
+    Asset(file="pyramid.mp4", ticks=range(250), options={"preset": "medium", "bf": "8", "refs": "4"}, gop=120),
+    Asset(
+        file="ten_bits.mp4",
+        ticks=range(120),
+        codec="libx265",
+        options={"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:bframes=4"},
+        pixel_format="yuv420p10le",
+        gop=40,
+    ),
+    Asset(
+        file="altref.webm",
+        ticks=range(150),
+        codec="libvpx-vp9",
+        options={"deadline": "good", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "16"},
+        gop=60,
+    ),
+    Asset(
+        file="av1.mkv",
+        ticks=range(60),
+        codec="libsvtav1",
+        options={"preset": "12", "svtav1-params": "lp=1"},
+        gop=20,
+    ),
 )
 """The numbered videos that the reader's truth tests go through."""
 

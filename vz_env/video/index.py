@@ -193,7 +193,8 @@ class Demuxer:
             known = self.keyframe_ticks
             return bisect.bisect_right(known, high_tick) > bisect.bisect_right(known, low_tick)
         entries = self.stream.index_entries
-        if not len(entries):
+        # mpegts notes every place that it found while seeking, and calls each of them a keyframe.
+        if not len(entries) or "mpegts" in self.container.format.name:
             return None
         position = entries.search_timestamp(high_tick)
         if position >= 0 and entries[position].timestamp > low_tick:

@@ -16,7 +16,7 @@ from .frame_store import FrameStore
 from .limits import DecodeLimits
 from .pool import ReaderPool
 from .quarantine import Quarantine, QuarantinedFile
-from .reader import ISOLATIONS, Isolation, VideoReader
+from .reader import BACKENDS, ISOLATIONS, Backend, Isolation, VideoReader
 
 __all__ = [
     "ReaderOptions",
@@ -37,6 +37,7 @@ class ReaderOptions:
     """How `open_reader` makes its readers; see `VideoReader` for what each means."""
 
     isolation: Isolation = "none"
+    backend: Backend = "pyav"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     workers: int = 1
     store: FrameStore | None = None
@@ -45,6 +46,8 @@ class ReaderOptions:
         """Refuse what no reader could be made with."""
         if self.isolation not in ISOLATIONS:
             raise ConfigError(f"isolation must be one of {', '.join(ISOLATIONS)}, got {self.isolation!r}")
+        if self.backend not in BACKENDS:
+            raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, got {self.backend!r}")
         if self.workers < 1:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
 
@@ -64,6 +67,7 @@ def _make(path: str) -> VideoReader:
         limits=options.limits,
         workers=options.workers,
         isolation=options.isolation,
+        backend=options.backend,
         store=options.store,
         quarantine=_quarantine,
     )

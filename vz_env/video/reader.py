@@ -33,12 +33,17 @@ from .source import LocalSource, PictureSource
 from .survey import PacketSurvey, Progress
 from .timeline import Timeline
 
-__all__ = ["ISOLATIONS", "Isolation", "VideoReader"]
+__all__ = ["BACKENDS", "ISOLATIONS", "Backend", "Isolation", "VideoReader"]
 
 Isolation = Literal["none", "process"]
 """Where a file is decoded: in this process, or in a child with bounded memory that is killed at the deadline."""
 
 ISOLATIONS: Final = get_args(Isolation)
+
+Backend = Literal["pyav", "torchcodec"]
+"""What decodes: PyAV, or torchcodec where it is right; which frame is on when is settled here for both."""
+
+BACKENDS: Final = get_args(Backend)
 
 TOLERANCE_SECONDS = 1e-6
 """A time this little before a frame counts as that frame's: 0.033333 is meant as 1/30. Far below any frame's length."""
@@ -57,6 +62,7 @@ class VideoReader:
         workers: decoder threads; with many environments on few cores, 1 spends the least.
         cache: where pictures are kept in memory; the process-wide cache by default.
         isolation: "process" decodes in a child process, for files one does not trust; see `isolation.ProcessSource`.
+        backend: what decodes; their pictures differ by the rounding of their scalers.
         store: where pictures are kept on disk as well; nowhere by default.
         quarantine: told about failures.
 
@@ -73,6 +79,7 @@ class VideoReader:
         workers: int = 1,
         cache: FrameCache | None = None,
         isolation: Isolation = "none",
+        backend: Backend = "pyav",
         store: FrameStore | None = None,
         quarantine: Quarantine | None = None,
     ) -> None:
@@ -81,11 +88,13 @@ class VideoReader:
             raise ConfigError(f"workers must be at least 1, got {workers}")
         if isolation not in ISOLATIONS:
             raise ConfigError(f"isolation must be one of {', '.join(ISOLATIONS)}, got {isolation!r}")
+        if backend not in BACKENDS:
+            raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self._limits = limits or DecodeLimits()
         self._quarantine = quarantine
         self._lock = threading.Lock()
         self._closed = True  # until everything is there: `__del__` looks at it
-        self._source = _open_source(path, root, self._limits, workers, isolation)
+        self._source = _open_source(path, root, self._limits, workers, (isolation, backend))
         self._memory = PictureMemory(self.identity, frame_cache() if cache is None else cache, store)
         self._gathering = Gathering(self._lock, max_ticks=self._limits.max_frames_per_call)
         self._closed = False
@@ -309,9 +318,16 @@ def _open_source(
     root: str | os.PathLike[str] | None,
     limits: DecodeLimits,
     workers: int,
-    isolation: Isolation,
+    how: tuple[Isolation, Backend],
 ) -> PictureSource:
-    """Open the file where it is to be decoded."""
+    """Open the file where, and with what, it is to be decoded."""
+    isolation, backend = how
+    if backend == "torchcodec":
+        if isolation == "process":
+            raise ConfigError("isolation='process' is for files one does not trust, backend='torchcodec' for others")
+        from .torchcodec_source import TorchcodecSource
+
+        return TorchcodecSource(path, root=root, limits=limits, workers=workers)
     if isolation == "process":
         from .isolation import ProcessSource
 

@@ -39,8 +39,8 @@ class TextOnly(gym.ObservationWrapper[str, str, dict[str, Any]], RecordConstruct
 class Transcript(gym.Wrapper[dict[str, Any], str, dict[str, Any], str], RecordConstructorArgs):
     """`text` holds everything said in the episode so far, for policies that keep no history of their own.
 
-    Messages and actions follow one another, oldest first, joined by newlines; each line of an action begins with `>` and a blank.
-    Of an action longer than the parser reads, the beginning is kept. The rest of the observation stays as it is.
+    Messages and actions follow one another, oldest first, joined by newlines; each line of an action begins with `>`
+    and a blank. Of an action longer than the parser reads, the beginning is kept. The rest of the observation stays.
     """
 
     def __init__(self, env: gym.Env[dict[str, Any], str]) -> None:

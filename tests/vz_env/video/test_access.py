@@ -87,6 +87,32 @@ def test_concat_scripts_are_never_followed(text: str, root: Path, canary: Path) 
         VideoReader("video.mp4", root=root)
 
 
+@pytest.mark.parametrize("name", ["a.mpd", "a.mp4", "a.sdp", "a.ts", "a.mkv", "a.avi", "img%03d.mp4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<?xml version="1.0"?><MPD><BaseURL>http://127.0.0.1:{port}/</BaseURL></MPD>',
+        "<smil><video src='http://127.0.0.1:{port}/a.mp4'/></smil>",
+        "[playlist]\nFile1=http://127.0.0.1:{port}/a.mp4\nNumberOfEntries=1\n",
+        "http://127.0.0.1:{port}/a.mp4\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:10,\nsubfile,,start,0,end,0,,:{canary}\n",
+        "#EXTM3U\n#EXTINF:10,\nconcat:{canary}|{canary}\n#EXT-X-ENDLIST\n",
+        "testsrc=duration=10:size=320x240:rate=30",
+    ],
+    ids=["dash", "smil", "pls", "url", "sdp", "hls subfile", "hls concat", "lavfi"],
+)
+def test_no_text_makes_a_connection_or_shows_another_file(
+    name: str, text: str, root: Path, canary: Path, listener: tuple[int, list[object]]
+) -> None:
+    port, calls = listener
+    (root / name).write_text(text.format(port=port, canary=canary))
+    for opener in (VideoReader, open_reader):
+        with pytest.raises(VideoError):
+            opener(name, root=root)
+    assert calls == []
+
+
 def test_session_descriptions_bind_no_port(root: Path) -> None:
     (root / "video.mp4").write_text("v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n")
     with pytest.raises(VideoRefused, match="playlist"):

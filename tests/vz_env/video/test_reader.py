@@ -22,12 +22,12 @@ BFRAMES = {"preset": "veryfast", "bf": "3"}
 
 
 def hard_times(times: np.ndarray, seed: int = 0) -> np.ndarray:
-    """At least 60 times where readers go wrong: random ones, on, just before and just after frames, and both ends."""
+    """At least 80 times where readers go wrong: random ones, on, just before and just after frames, and both ends."""
     rng = np.random.default_rng(seed)
     some = times[rng.integers(0, len(times), 16)]
     return np.concatenate(
         [
-            rng.uniform(0, times[-1], 24),
+            rng.uniform(0, times[-1], 28),
             some,
             np.maximum(0, some - 1e-4),
             some + 1e-4,
@@ -52,7 +52,7 @@ def test_every_frame_is_the_one_that_is_on(recipe: Asset, workers: int, numbered
     with VideoReader(path, workers=workers, cache=FrameCache(0)) as reader:
         batch = reader.frames_at(asked, size=(80, 48))
 
-    assert len(asked) >= 60
+    assert len(asked) >= 80
     assert [read_number(frame) for frame in batch.frames] == [numbers[i] for i in expected]
     np.testing.assert_allclose(batch.timestamps_seconds, times[expected], atol=1e-9)
 
