@@ -1,8 +1,8 @@
-"""The `vz` command: `vz demo | eval | train | report | list | play | doctor | probe | prepare | needle make`.
+"""The `vz` command: `vz demo | eval | train | report | list | play | replay | doctor | probe | prepare | needle make`.
 
 Each verb lives in a module of its own that is imported when the verb is used, so that `vz list` waits for no torch.
-Exit codes: 0 done; 2 usage, configuration, dataset or model; 3 too many episodes failed; 74 the disk is full; 130 and
-143 stopped by a signal.
+Exit codes: 0 done; 1 a replay that differs; 2 usage, configuration, dataset or model; 3 too many episodes failed; 74
+the disk is full; 130 and 143 stopped by a signal.
 """
 
 from __future__ import annotations
@@ -84,6 +84,12 @@ VERBS: Final[dict[str, Verb]] = {
         args="CompareArgs",
         run="run_compare",
         summary="whether two runs differ, where, and which settings do",
+    ),
+    "replay": Verb(
+        module="vz_benchmarks.commands.replay",
+        args="ReplayArgs",
+        run="run_replay",
+        summary="play recorded trajectories again, and show what differs",
     ),
     "merge": Verb(
         module="vz_benchmarks.commands.merge",
