@@ -1,8 +1,8 @@
 """The `vz` command: `vz demo | eval | train | report | list | play | replay | doctor | probe | prepare | needle make`.
 
 Each verb lives in a module of its own that is imported when the verb is used, so that `vz list` waits for no torch.
-Exit codes: 0 done; 1 a replay that differs; 2 usage, configuration, dataset or model; 3 too many episodes failed; 74
-the disk is full; 130 and 143 stopped by a signal.
+Exit codes: 0 done; 1 a replay that differs; 2 usage, configuration, dataset or model; 3 too many episodes failed, or
+something was left out; 74 the disk is full; 130 and 143 stopped by a signal.
 """
 
 from __future__ import annotations
@@ -90,6 +90,18 @@ VERBS: Final[dict[str, Verb]] = {
         args="ReplayArgs",
         run="run_replay",
         summary="play recorded trajectories again, and show what differs",
+    ),
+    "export": Verb(
+        module="vz_benchmarks.commands.export",
+        args="ExportArgs",
+        run="run_export",
+        summary="write trajectories and their frames for another trainer",
+    ),
+    "import": Verb(
+        module="vz_benchmarks.commands.import_files",
+        args="ImportArgs",
+        run="run_import",
+        summary="read questions or conversations of VideoZoomer's files",
     ),
     "merge": Verb(
         module="vz_benchmarks.commands.merge",
