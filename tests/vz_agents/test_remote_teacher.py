@@ -99,7 +99,7 @@ def serve():
 
 
 def teacher_at(server, **fields):
-    fields = {"retries": 2, "timeout_seconds": 2.0, "deadline_seconds": 20.0, **fields}
+    fields = {"retries": 2, "timeout_seconds": 100.0, "deadline_seconds": 100.0, **fields}
     return RemoteTeacher(RemoteConfig(base_url=server.url, model="m", **fields), api_key=SECRET)
 
 
