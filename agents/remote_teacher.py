@@ -16,7 +16,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import gymnasium as gym
@@ -222,7 +222,7 @@ class RemoteTeacher:
                 raise TeacherError(self._clean(f"{self!r}: {type(fault).__name__}: {fault}")) from None
         return self._read(reply)
 
-    def _refuse(self, status: int, fault: Exception) -> None:
+    def _refuse(self, status: int, fault: Exception) -> NoReturn:
         """Turn a status into an error; `from None`, as a server may say the key in its refusal."""
         said = self._clean(f"{self!r}: status {status}: {fault}")
         if status in _REFUSALS and not self.usage.replies:
