@@ -20,7 +20,7 @@ MAX_DAMAGED_TAIL = 16
 """How many pictures at the end of a truncated file may be undecodable before the whole file counts as damaged."""
 
 PACKET_SIZES = (188, 192, 204)
-"""mpegts is made of packets of one of these sizes: a file that is no multiple of any was cut."""
+"""mpegts is made of packets of one of these sizes; a file that is no multiple of any was cut."""
 
 
 @dataclass(frozen=True, slots=True)
