@@ -4,6 +4,7 @@ import re
 from random import Random
 
 from vz_agents.chat import ChatRenderer
+from vz_agents.cold_base import load_base
 from vz_agents.needle_expert import read_frame_lines
 from vz_agents.rehearsal import draw_rehearsal, rehearsal_example
 from vz_env.actions import InvalidAction, parse_action
@@ -66,6 +67,6 @@ def test_the_loss_covers_the_notes_and_nothing_else(tokenizer):
     assert written == notes
 
 
-def test_rehearsals_fit_the_tiny_models_context(tokenizer):
-    random, chat = Random(1), ChatRenderer(tokenizer)
-    assert max(len(rehearsal_example(random, chat).ids) for _ in range(300)) <= 2048
+def test_rehearsals_fit_the_tiny_models_context():
+    random, model = Random(1), load_base()
+    assert max(len(rehearsal_example(random, model.chat).ids) for _ in range(300)) <= model.max_length
