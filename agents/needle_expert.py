@@ -110,7 +110,7 @@ class HastyExpert(NeedleExpert):
 
     name = "HastyExpert"
 
-    def __init__(self, *, looks: int = 2, patient_share: float = 0.2) -> None:
+    def __init__(self, *, looks: int = 2, patient_share: float = 0.1) -> None:
         """Take how soon it gives up.
 
         Args:

@@ -54,7 +54,7 @@ class PPOConfig:
     """Optimiser steps an epoch."""
     micro_tokens: int = 16_000
     """Padded tokens a forward pass."""
-    lr: float = 1e-4
+    lr: float = 5e-5
     value_lr: float = 1e-3
     critic_warmup: int = 1
     """First iterations that train the critic alone."""
@@ -65,11 +65,6 @@ class PPOConfig:
     """Optimiser steps of the critic an iteration. It reads detached hidden states, so these cost next to nothing."""
     kl_coef: float = 0.001
     entropy_coef: float = 0.0
-    entropy_share: float = 0.2
-    """Share of the tokens, those of highest entropy, whose surrogate counts (Wang et al. 2025, arXiv 2506.01939).
-
-    Most of what a policy writes is forced by the grammar; a rare slip there would outweigh the decisions.
-    """
     group_baseline: bool = True
     """Whether rewards count from the mean of the question's other samples, as in RLOO; the critic learns the rest."""
     discounts: Discounts = field(default_factory=Discounts)
@@ -313,9 +308,6 @@ class PPO:
             log_probs, old_log_probs, advantages, clip_low=config.clip_low, clip_high=config.clip_high
         )
         kl, spread = kl_k3(log_probs, rows.reference[sampled]), entropy(logits)
-        if config.entropy_share < 1.0:
-            undecided = spread.detach()
-            surrogate = surrogate * (undecided >= torch.quantile(undecided, 1.0 - config.entropy_share))
         loss = (surrogate + config.kl_coef * kl - config.entropy_coef * spread).sum() / total
         with torch.no_grad():
             terms = {
