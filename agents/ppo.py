@@ -149,7 +149,11 @@ class PPO:
         started = time.monotonic()
         rollouts = self._collect(random)
         sampled = time.monotonic()
-        batch = self._batch(self._informative([rollout for rollout in rollouts if not rollout.trajectory.is_error]))
+        played = [rollout for rollout in rollouts if not rollout.trajectory.is_error]
+        informative = self._informative(played)
+        batch = self._batch(informative or played)
+        if not informative:  # whitening has blown the critic's errors up to advantages: nothing was learned
+            batch.advantages.zero_()
         guard = self._guard(batch)
         self._refer(batch)
         metrics = self._update(batch, random)
@@ -180,7 +184,7 @@ class PPO:
         earned: dict[str, set[float]] = {}
         for rollout in rollouts:
             earned.setdefault(rollout.trajectory.episode_id, set()).add(round(rollout.trajectory.reward, 6))
-        return [rollout for rollout in rollouts if len(earned[rollout.trajectory.episode_id]) > 1] or rollouts
+        return [rollout for rollout in rollouts if len(earned[rollout.trajectory.episode_id]) > 1]
 
     def _batch(self, rollouts: Sequence[Rollout]) -> _Batch:
         """Pad the rollouts, estimate advantages. Running out of budget ends an episode: nothing is bootstrapped."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from vz_env.actions import MAX_ACTION_CHARS
 from vz_env.errors import DatasetError, UnknownEpisode, VideoError
+from vz_env.wrappers.record import TRAJECTORY_METRICS
 
 from .policy import Observation, PastTurn, Policy, batch_size, policy_name
 from .trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
@@ -27,17 +28,6 @@ from .trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
 __all__ = ["EpisodeRun", "collect_rollouts", "episode_seed", "run_episode"]
 
 _MOST_ACTION_CHARS: Final = 2 * MAX_ACTION_CHARS  # past what is read, and still too long: records stay small
-_METRICS: Final = (
-    "frames_used",
-    "zooms",
-    "invalid_actions",
-    "evidence_hit",
-    "evidence_coverage",
-    "evidence_iou",
-    "evidence_frames",
-    "first_hit_turn",
-    "redundancy",
-)
 
 
 def episode_seed(seed: int, episode_id: str, repeat: int = 0) -> int:
@@ -130,7 +120,7 @@ class EpisodeRun:
         self.is_over, self.observation = True, None
         self.trajectory.status = status_of(info["end_reason"])
         self.trajectory.score = info["score"]
-        numbers = {name: info[name] for name in _METRICS if name in info}
+        numbers = {name: info[name] for name in TRAJECTORY_METRICS if name in info}
         numbers |= {f"reward_{name}": term for name, term in (info.get("reward_terms") or {}).items()}
         self.trajectory.metrics = {name: None if value is None else float(value) for name, value in numbers.items()}
 

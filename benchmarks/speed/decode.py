@@ -144,7 +144,7 @@ def _tried(peer: PeerProcess, path: Path, size: tuple[int, int], run: _Run) -> P
         return peer
     run.found.troubles["decord"] = f"{peer.trouble} on {peer.workers} threads; one thread was measured"
     peer.close()
-    return PeerProcess(peer.library, path, size, workers=1)
+    return PeerProcess(peer.of, path, size, workers=1)
 
 
 def _one_round(peers: dict[str, PeerProcess], rng: np.random.Generator, run: _Run) -> None:

@@ -113,7 +113,7 @@ class PeerProcess:
 
     def __init__(self, library: Library, path: Path, size: tuple[int, int], workers: int | None = None) -> None:
         """Start it."""
-        self.library = library
+        self.of = library
         self.workers = library.workers if workers is None else workers
         command = [library.python, str(_SCRIPT), library.name, str(path), *map(str, size), str(self.workers)]
         self._process = subprocess.Popen(  # noqa: S603

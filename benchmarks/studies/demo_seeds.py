@@ -14,8 +14,6 @@ from pathlib import Path
 
 import tyro
 
-from vz_env.errors import DatasetError
-
 from ..commands.report import load_results
 from ..console import note, show
 from ..demo import DemoArgs, run_demo
@@ -46,11 +44,7 @@ def run_study(args: DemoSeedsArgs) -> int:
         code = run_demo(replace(args.demo, out=folder, config=replace(args.demo.config, seed=seed)))
         if code:
             return code
-        try:
-            results, _ = load_results(folder)
-        except DatasetError:  # stopped before the first result; the demo has said how to go on
-            return 0
-        runs.append(results)
+        runs.append(load_results(folder)[0])
     show(markdown_table(args.seeds, runs))
     return 0
 

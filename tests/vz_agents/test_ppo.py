@@ -51,7 +51,7 @@ def test_before_any_update_the_ratio_is_1(trainer):
 
 
 def test_after_an_update_it_is_not(trainer):
-    _, metrics = trainer(epochs=3, lr=3e-3).step()
+    _, metrics = trainer(epochs=3, lr=3e-3, group_baseline=False).step()
     assert metrics["train/approx_kl"] > 1e-6
     assert metrics["train/kl_to_reference"] > 1e-6
 
@@ -66,7 +66,7 @@ def test_dropout_would_not_part_sampler_and_trainer(trainer):
 
 
 def test_the_critics_warm_up_leaves_the_policy_alone(trainer):
-    ppo = trainer(critic_warmup=2, epochs=2)
+    ppo = trainer(critic_warmup=2, epochs=2, group_baseline=False)
     before = weights(ppo.model)
 
     ppo.step()
@@ -105,6 +105,26 @@ def test_groups_whose_samples_earned_the_same_are_left_out(trainer, monkeypatch,
         assert totals == pytest.approx([1.0, -0.5, -0.5] * 2)
     else:
         assert totals == pytest.approx([1.0, 0.0, 0.0] * 2 + [1.0] * 6)
+
+
+def test_an_iteration_whose_samples_all_earned_the_same_moves_nothing(trainer, monkeypatch):
+    ppo = trainer(kl_coef=0.0, lr=1e-2)
+    sample = module.sample_episodes
+
+    def alike(*args, **given):
+        rollouts = sample(*args, **given)
+        for rollout in rollouts:
+            for turn in rollout.trajectory.turns:
+                turn.reward = 0.0
+            rollout.trajectory.reward = 0.0
+        return rollouts
+
+    monkeypatch.setattr(module, "sample_episodes", alike)
+    torch.nn.init.normal_(ppo.model.value_head.outer.weight)  # a critic that errs
+    before = weights(ppo.model)
+    ppo.step()
+    assert not changed(before, ppo.model, "lm.")
+    assert changed(before, ppo.model, "value_head.")
 
 
 def test_tampered_log_probs_stop_the_run_before_an_update(trainer, monkeypatch):

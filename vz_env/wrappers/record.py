@@ -16,10 +16,10 @@ from gymnasium.utils import RecordConstructorArgs
 from ..actions import MAX_ACTION_CHARS
 from ..errors import ConfigError, VideoError
 
-__all__ = ["RecordTrajectory"]
+__all__ = ["TRAJECTORY_METRICS", "RecordTrajectory"]
 
 SCHEMA_VERSION: Final = 1  # of the trajectory format
-_METRICS: Final = (
+TRAJECTORY_METRICS: Final = (
     "frames_used",
     "zooms",
     "invalid_actions",
@@ -30,6 +30,7 @@ _METRICS: Final = (
     "first_hit_turn",
     "redundancy",
 )
+"""What of an episode's last `info` a trajectory keeps as its metrics."""
 _STATUS: Final = {"answered": "answered", "invalid_limit": "invalid_limit", "stopped": "stopped"}
 """Of an end's reason; every other one is a budget that is spent."""
 
@@ -118,7 +119,7 @@ class RecordTrajectory(gym.Wrapper[Any, Any, dict[str, Any], str], RecordConstru
 
     def _close_record(self, record: dict[str, Any], info: dict[str, Any]) -> None:
         """Fill in how the episode ended, and write it."""
-        numbers: dict[str, Any] = {name: info[name] for name in _METRICS if name in info}
+        numbers: dict[str, Any] = {name: info[name] for name in TRAJECTORY_METRICS if name in info}
         numbers |= {f"reward_{name}": term for name, term in (info.get("reward_terms") or {}).items()}
         record["metrics"] = {name: None if value is None else float(value) for name, value in numbers.items()}
         reason = info.get("end_reason")  # none when another wrapper, such as a time limit, ended it
