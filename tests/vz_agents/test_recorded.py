@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vz_agents import rollout
 from vz_agents.policy import as_policy
 from vz_agents.rollout import run_episode
 from vz_agents.trajectory import _STATUS_OF_END, SCHEMA_VERSION, Trajectory
