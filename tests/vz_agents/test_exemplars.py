@@ -4,7 +4,14 @@ import dataclasses
 
 import pytest
 
-from vz_agents.exemplars import AnswerTeacher, collect_exemplars, read_exemplars, write_exemplars
+from vz_agents.exemplars import (
+    AnswerTeacher,
+    ExemplarConfig,
+    collect_exemplars,
+    read_counts,
+    read_exemplars,
+    write_exemplars,
+)
 from vz_agents.needle_expert import NeedleExpert
 from vz_agents.policy import as_policy, reads_key
 from vz_env.budget import Budget
@@ -94,7 +101,67 @@ def test_exemplars_come_back_from_their_file(collected, tmp_path):
     write_exemplars(path, collected)
     write_exemplars(path, collected)
     assert read_exemplars(path) == collected.kept
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["exemplars.json", "exemplars.jsonl"]
+    assert read_counts(path) == (len(collected.kept), collected.rejected)
+    path.with_suffix(".json").write_text("[]")
+    with pytest.raises(DatasetError, match="wanted counts beside"):
+        read_counts(path)
+
+
+class Forgetful:
+    """A policy that plays well and is killed after so many actions."""
+
+    name, needs_frames, batch_size = "NeedleExpert", False, 4
+
+    def __init__(self, actions):
+        self.left, self.expert = actions, NeedleExpert()
+
+    def act(self, observations):
+        self.left -= len(observations)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.expert.act(observations)
+
+
+def test_attempts_that_ended_are_not_made_again(needle, needle_budget, tmp_path):
+    settings = {"env_options": {}, "budget": needle_budget, "seed": 5, "config": ExemplarConfig(attempts=2)}
+    straight = collect_exemplars(needle, NeedleExpert(), **settings)
+    journal = tmp_path / "attempts.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        collect_exemplars(needle, Forgetful(15), journal=journal, **settings)
+    done = len(journal.read_text().splitlines())
+    assert 0 < done < 2 * len(needle)
+    with journal.open("a") as file:
+        file.write('{"episode_id": "torn')
+    seen = []
+    resumed = collect_exemplars(
+        needle, NeedleExpert(), journal=journal, progress=lambda *given: seen.append(given), **settings
+    )
+    assert resumed == straight
+    assert seen == [(number, 2 * len(needle)) for number in range(done, 2 * len(needle) + 1)]
+    assert len(journal.read_text().splitlines()) == 2 * len(needle)
+    assert len({(one.episode_id, one.seed) for one in resumed.kept}) == len(resumed.kept)
+    assert collect_exemplars(needle, Forgetful(0), journal=journal, **settings) == straight
+
+
+@pytest.mark.parametrize(("retries", "kept"), [(0, False), (1, True)])
+def test_an_attempt_that_a_fault_ended_is_made_again(needle, needle_budget, retries, kept):
+    failed = set()
+
+    def flaky(observation):
+        if observation.episode.id not in failed:
+            raise OSError("the line is down")
+        return NeedleExpert().reply(observation)
+
+    def note(done, total):
+        failed.update(needle.ids if done == total else ())
+
+    config = ExemplarConfig(retries=retries)
+    collected = collect_exemplars(
+        needle, as_policy(flaky), env_options={}, budget=needle_budget, seed=0, config=config, progress=note
+    )
+    assert bool(collected.kept) == kept
+    assert ("error:OSError" in collected.rejected) != kept
 
 
 @pytest.mark.parametrize("content", [b"{}", b"not json", b"\xff\xfe", b'{"schema_version":1}\n[1]'])
