@@ -23,8 +23,8 @@ from torch import Tensor
 from vz_env.errors import ConfigError, VZError
 
 from .advantages import Discounts, gae, leave_one_out, whiten
-from .batching import pad, predict, token_batches
-from .losses import clipped_surrogate, clipped_value_loss, entropy, kl_k3
+from .batching import TokenScores, pad, score_tokens, sharing_batches
+from .losses import clipped_surrogate, clipped_value_loss, kl_k3
 from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw
 from .sampler import Rollout, SamplerConfig, sample_episodes
@@ -53,7 +53,7 @@ class PPOConfig:
     minibatches: int = 2
     """Optimiser steps an epoch."""
     micro_tokens: int = 16_000
-    """Padded tokens a forward pass."""
+    """Tokens a forward pass; what several samples have in common counts once, and is forwarded once."""
     lr: float = 5e-5
     value_lr: float = 1e-3
     critic_warmup: int = 1
@@ -86,13 +86,21 @@ class _Batch:
     advantages: Tensor
     returns: Tensor
     lengths: list[int]
+    groups: list[str]
+    """The episode that each row is a sample of."""
+
+    @property
+    def id_rows(self) -> list[list[int]]:
+        """The ids without their padding."""
+        return [row[:length] for row, length in zip(self.ids.tolist(), self.lengths, strict=True)]
 
     def rows(self, index: Sequence[int]) -> _Batch:
         """Some episodes, cut to the longest among them."""
         longest = max(self.lengths[row] for row in index)
         columns = (self.ids, self.mask, self.log_probs, self.reference, self.values, self.advantages, self.returns)
         picked = [column[list(index), :longest] for column in columns]
-        return _Batch(*picked, lengths=[self.lengths[row] for row in index])
+        kept = {"lengths": [self.lengths[row] for row in index], "groups": [self.groups[row] for row in index]}
+        return _Batch(*picked, **kept)
 
 
 class _States(NamedTuple):
@@ -214,7 +222,9 @@ class PPO:
         }
         device = self.model.device
         return _Batch(
-            **{name: column.to(device) for name, column in columns.items()}, lengths=[len(record) for record in tokens]
+            **{name: column.to(device) for name, column in columns.items()},
+            lengths=[len(record) for record in tokens],
+            groups=[rollout.trajectory.episode_id for rollout in rollouts],
         )
 
     def _rewards(self, rollouts: Sequence[Rollout]) -> list[list[float]]:
@@ -232,7 +242,7 @@ class PPO:
         """Mean gap between log-probabilities of sampling and of training on a few episodes, before any update."""
         self.model.eval()
         few = batch.rows(range(min(4, len(batch.lengths))))
-        log_probs, *_ = self._log_probs(self.model, few)
+        log_probs = self._score(self.model, few).log_probs
         gap = float((log_probs - few.log_probs[few.mask.bool()]).abs().mean())
         tolerance = LOG_PROB_TOLERANCE.get(self.model.lm.dtype, 5e-2)
         if not gap <= tolerance:
@@ -248,18 +258,14 @@ class PPO:
         if self.config.kl_coef == 0.0:
             batch.reference.copy_(batch.log_probs)
             return
-        order = sorted(range(len(batch.lengths)), key=lambda row: batch.lengths[row])
-        for run in token_batches(batch.lengths, max_tokens=self.config.micro_tokens, order=order):
+        for run in self._micro_batches(batch, range(len(batch.lengths))):
             rows = batch.rows(run)
-            log_probs, *_ = self._log_probs(self.reference, rows)
+            log_probs = self._score(self.reference, rows).log_probs
             filled = torch.zeros_like(rows.mask).masked_scatter(rows.mask.bool(), log_probs)
             batch.reference[run, : filled.shape[1]] = filled
 
-    def _log_probs(self, model: LanguageModel, rows: _Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """(tokens,) log-probabilities of the sampled ids, (tokens, vocab) logits, (tokens, hidden) states."""
-        logits, hidden, written = predict(model, rows.ids, rows.mask)
-        logits = logits / self.config.temperature
-        return torch.log_softmax(logits, -1).gather(-1, written[:, None])[:, 0], logits, hidden
+    def _score(self, model: LanguageModel, rows: _Batch) -> TokenScores:
+        return score_tokens(model, rows.ids, rows.mask, temperature=self.config.temperature)
 
     def _update(self, batch: _Batch, random: Random) -> dict[str, float]:
         """A few epochs over the iteration's episodes."""
@@ -269,13 +275,12 @@ class PPO:
         norms = []
         states: list[_States] = []
         for epoch in range(config.epochs):
-            order = list(range(len(batch.lengths)))
-            random.shuffle(order)
+            order = _shuffled(batch.groups, random)
             size = -(-len(order) // config.minibatches)
             for start in range(0, len(order), size):
                 chosen = order[start : start + size]
                 total = batch.mask[chosen].sum()
-                for rows in self._micro_batches(batch, chosen):
+                for rows in map(batch.rows, self._micro_batches(batch, chosen)):
                     loss, terms, hidden = self._loss(rows, total)
                     if not self._is_warming_up:
                         loss.backward()
@@ -296,10 +301,8 @@ class PPO:
         metrics["train/grad_norm"] = sum(norms) / len(norms)
         return metrics
 
-    def _micro_batches(self, batch: _Batch, chosen: list[int]) -> Iterator[_Batch]:
-        by_length = sorted(chosen, key=lambda row: batch.lengths[row])
-        for run in token_batches(batch.lengths, max_tokens=self.config.micro_tokens, order=by_length):
-            yield batch.rows(run)
+    def _micro_batches(self, batch: _Batch, chosen: Sequence[int]) -> Iterator[list[int]]:
+        return sharing_batches(batch.id_rows, max_tokens=self.config.micro_tokens, order=chosen)
 
     def _loss(self, rows: _Batch, total: Tensor) -> tuple[Tensor, dict[str, float], Tensor]:
         """The policy's loss of one micro-batch (a sum over tokens divided by the whole minibatch's), terms, states."""
@@ -307,11 +310,12 @@ class PPO:
         sampled = rows.mask.bool()
         old_log_probs, advantages = rows.log_probs[sampled], rows.advantages[sampled]
         with torch.set_grad_enabled(not self._is_warming_up):  # the critic needs no gradient below its head
-            log_probs, logits, hidden = self._log_probs(self.model, rows)
+            scores = self._score(self.model, rows)
+        log_probs, spread = scores.log_probs, scores.entropy
         surrogate, clipped = clipped_surrogate(
             log_probs, old_log_probs, advantages, clip_low=config.clip_low, clip_high=config.clip_high
         )
-        kl, spread = kl_k3(log_probs, rows.reference[sampled]), entropy(logits)
+        kl = kl_k3(log_probs, rows.reference[sampled])
         loss = (surrogate + config.kl_coef * kl - config.entropy_coef * spread).sum() / total
         with torch.no_grad():
             terms = {
@@ -321,7 +325,7 @@ class PPO:
                 "entropy": spread.sum(),
                 "clip_fraction": clipped.sum(),
             }
-        return loss, {name: float(term) for name, term in terms.items()}, hidden
+        return loss, {name: float(term) for name, term in terms.items()}, scores.hidden
 
     def _fit_critic(self, states: Sequence[_States]) -> float:
         """Fit the critic to the iteration's returns; the loss before that."""
@@ -352,6 +356,16 @@ class PPO:
                     "lower the learning rate and resume"
                 )
         return norm if norm < float("inf") else 0.0
+
+
+def _shuffled(groups: Sequence[str], random: Random) -> list[int]:
+    """Rows in random order of their groups: samples that begin alike stay together, and share a forward pass."""
+    rows: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows.setdefault(group, []).append(row)
+    order = list(rows)
+    random.shuffle(order)
+    return [row for group in order for row in rows[group]]
 
 
 def _tokens(rollout: Rollout) -> TokenRecord:

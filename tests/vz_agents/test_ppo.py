@@ -147,8 +147,8 @@ def test_tampered_log_probs_stop_the_run_before_an_update(trainer, monkeypatch):
 
 def test_log_probs_that_are_nan_stop_the_run(trainer, monkeypatch):
     ppo = trainer()
-    log_probs = ppo._log_probs
-    monkeypatch.setattr(ppo, "_log_probs", lambda *given: (log_probs(*given)[0] * math.nan, None, None))
+    score = ppo._score
+    monkeypatch.setattr(ppo, "_score", lambda *given: replace(score(*given), log_probs=torch.tensor([math.nan])))
     with pytest.raises(TrainingDiverged, match="by nan on average"):
         ppo.step()
 
