@@ -25,7 +25,7 @@ from vz_env.wrappers.record import TRAJECTORY_METRICS
 from .policy import Observation, PastTurn, Policy, batch_size, policy_name
 from .trajectory import TokenRecord, Trajectory, TurnRecord, as_plain, status_of
 
-__all__ = ["EpisodeRun", "collect_rollouts", "episode_seed", "run_episode"]
+__all__ = ["EpisodeRun", "ask", "collect_rollouts", "episode_seed", "run_episode"]
 
 _MOST_ACTION_CHARS: Final = 2 * MAX_ACTION_CHARS  # past what is read, and still too long: records stay small
 
@@ -258,20 +258,28 @@ def _each(pool: Executor | None, function: Callable[..., None], *columns: Sequen
 
 
 def _act(policy: Policy, runs: list[EpisodeRun]) -> list[tuple[EpisodeRun, str]]:
-    """Ask the policy for all runs at once; when that fails, one by one, so that only the culprits end in an error."""
-    if not runs:
+    """Ask the policy for all runs at once; those that it fails on end in an error."""
+    replies = ask(policy, [run.observation for run in runs if run.observation is not None])
+    for run, reply in zip(runs, replies, strict=True):
+        if isinstance(reply, Exception):
+            run.fail(reply, source="the policy failed")
+    return [(run, reply) for run, reply in zip(runs, replies, strict=True) if isinstance(reply, str)]
+
+
+def ask(policy: Policy, observations: Sequence[Observation]) -> list[str | Exception]:
+    """Ask a policy for actions; when that fails, one by one, so that only the culprits get their exception."""
+    if not observations:
         return []
     try:
-        actions = list(policy.act([run.observation for run in runs if run.observation is not None]))
-        if len(actions) != len(runs) or not all(isinstance(action, str) for action in actions):
+        actions = list(policy.act(observations))
+        if len(actions) != len(observations) or not all(isinstance(action, str) for action in actions):
             kinds = [type(item).__name__ for item in actions]
-            raise TypeError(f"wanted act() to return {len(runs)} strings, got {kinds}")
+            raise TypeError(f"wanted act() to return {len(observations)} strings, got {kinds}")
     except Exception as fault:  # noqa: BLE001 - a user's policy may raise anything; it becomes data, with its type
-        if len(runs) > 1:
-            return [pair for run in runs for pair in _act(policy, [run])]
-        runs[0].fail(fault, source="the policy failed")
-        return []
-    return list(zip(runs, actions, strict=True))
+        if len(observations) > 1:
+            return [reply for observation in observations for reply in ask(policy, [observation])]
+        return [fault]
+    return list(actions)
 
 
 def _expire(run: EpisodeRun, deadline_seconds: float | None) -> None:
