@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias, cast
@@ -88,6 +88,7 @@ class Demuxer:
         self.floor_tick = (stream.start_time or 0) - self.ticks(1.0)
         self.broken: str = ""
         self.keyframe_ticks: Sequence[int] | None = None  # of the whole file, once somebody has been through it
+        self._packets: Iterator[VideoPacket] | None = None
         for other in container.streams:
             if other is not stream:
                 other.discard = Discard.all
@@ -147,7 +148,8 @@ class Demuxer:
 
     def _read(self, deadline: Deadline) -> Iterator[VideoPacket]:
         """Yield packets that have a presentation tick until the file, or what is readable of it, ends."""
-        packets = self.container.demux(self.stream)
+        self.close()
+        packets = self._packets = self.container.demux(self.stream)
         while True:
             deadline.check("reading packets")
             try:
@@ -161,6 +163,15 @@ class Demuxer:
                 packet.pts = packet.dts  # avi knows no presentation times; without reordering the two are the same
             if packet.pts is not None:
                 yield packet
+
+    def close(self) -> None:
+        """End the pass over the packets that is under way, if there is one; the container stays open.
+
+        PyAV keeps the buffers of a pass that is merely dropped: some 150 bytes for each place that was ever sought.
+        """
+        if isinstance(self._packets, Generator):
+            self._packets.close()
+        self._packets = None
 
     def keyframe_at(self, tick: int, deadline: Deadline) -> int:
         """Return when the last keyframe at or before a tick is presented; the first keyframe when there is none.

@@ -152,4 +152,5 @@ class LocalSource:
     def close(self) -> None:
         """Stop the threads and close the file."""
         self._crew.close()
+        self._demuxer.close()
         self._container.close()

@@ -1,7 +1,9 @@
-"""Long runs: memory and open files stay where they are. A matter of half a minute, so only with `VZ_LONG_TESTS=1`."""
+"""Long runs: memory and open files stay where they are. The one of half a minute runs with `VZ_LONG_TESTS=1` only."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import shutil
@@ -12,6 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from vz_env.video.cache import FrameCache
+from vz_env.video.reader import VideoReader
 
 Numbered = Callable[[str], Path]
 ZOOMS, WARM_UP = 4000, 2000  # the heap of the decoders settles slowly
@@ -56,3 +61,36 @@ def test_random_zooms_over_fifty_files_leave_nothing_behind(numbered: Numbered, 
     slope = np.polyfit(np.arange(ZOOMS - WARM_UP), memory[WARM_UP:], 1)[0]
     assert slope < MAX_BYTES_A_ZOOM, f"{slope:.0f} bytes a zoom"
     assert max(handles[WARM_UP:]) - min(handles[WARM_UP:]) <= 2, (min(handles[WARM_UP:]), max(handles[WARM_UP:]))
+
+
+class _Heap(ctypes.Structure):
+    """What `mallinfo2` of the C library tells."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "used", "free", "keepcost")
+    )
+
+
+def heap_in_use() -> int:
+    """Bytes that native code holds; resident memory would also show how torn the heap is."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):
+        pytest.skip("the C library does not tell how much it has handed out")
+    library.mallinfo2.restype = _Heap
+    gc.collect()
+    return library.mallinfo2().used
+
+
+@pytest.mark.parametrize("file", ["bframes.mp4", "cfr.mkv", "cfr.ts"])
+def test_seeking_again_and_again_holds_no_native_memory(file: str, numbered: Numbered) -> None:
+    path, asked = numbered(file), np.arange(4) * 2.0
+    with VideoReader(path, cache=FrameCache(0)) as reader:
+        for _ in range(20):
+            reader.frames_at(asked, size=(16, 16))
+        before = heap_in_use()
+        for _ in range(100):
+            reader.frames_at(asked, size=(16, 16))
+        grown = heap_in_use() - before
+
+    assert grown < 100 * 4 * 40, f"{grown / 400:.0f} bytes a seek"
