@@ -157,10 +157,19 @@ def measure(args: VectorSpeedArgs) -> Measurement:
         envs.step(actions)
     seconds = time.perf_counter() - started
     envs.close()
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = _peak_bytes()
     if variant == "async":  # of the largest worker: as many as rollouts, less what they share
-        kibibytes += args.rollouts * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return Measurement(variant=variant, steps=args.rollouts * len(script), seconds=seconds, peak_bytes=kibibytes * 1024)
+        peak += args.rollouts * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return Measurement(variant=variant, steps=args.rollouts * len(script), seconds=seconds, peak_bytes=peak)
+
+
+def _peak_bytes() -> int:
+    """The most memory this process had: of its own program, not what the one that started it had before."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # `ru_maxrss` is handed down to whatever a process starts
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _make(variant: Variant, dataset: Dataset, args: VectorSpeedArgs) -> VectorEnv[Any, Any, Any]:
