@@ -2,22 +2,23 @@
 
 Token in, token out. The first prompt is rendered once; afterwards ids are only ever appended: what the model sampled,
 verbatim, then the suffix that ends its turn, carries the next message and opens its next turn. The wrapping around a
-message is taken from the model's own template by rendering it around a marker, so no role token is written down here,
-and message text is tokenised with special tokens split into plain text: a question or a subtitle that spells
-`<|im_end|>` stays text.
+message, and around a picture in it, is taken from the model's own template by rendering it around a marker, so no role
+or image token is written down here, and message text is tokenised with special tokens split into plain text: a question
+or a subtitle that spells `<|im_end|>` or `<|image_pad|>` stays text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from vz_env.errors import ConfigError
 
-__all__ = ["ChatRenderer"]
+__all__ = ["ChatRenderer", "PictureRenderer"]
 
 _MARK: Final = "\ue000message\ue001"  # private-use characters: no template and no message holds them
 _REPLY: Final = "\ue000reply\ue001"
@@ -62,6 +63,7 @@ class ChatRenderer:
         wrapped = self._wrap(tail)
         self.end_id, rest = self._split_turn_end(wrapped.before)
         self._next = _Wrapping(rest, wrapped.after)
+        self._refuse_from_text(self.end_id)
 
     def first(self, message: str) -> list[int]:
         """Ids of the whole first prompt: system message, this message, the opening of the reply."""
@@ -85,10 +87,23 @@ class ChatRenderer:
         body = ids[:-1] if ids and ids[-1] == self.end_id else ids
         return str(self.tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _render(self, messages: list[dict[str, str]]) -> str:
+    def _refuse_from_text(self, token_id: int) -> None:
+        """Make sure that text cannot become this token.
+
+        Raises:
+            ConfigError: it can: the tokenizer does not count it among its special tokens.
+        """
+        word = str(self.tokenizer.convert_ids_to_tokens(token_id))
+        if token_id in self.text_ids(word):
+            raise ConfigError(
+                f"wanted a tokenizer that keeps {word!r} in a text apart from its own token, but it is no special "
+                "token there: a question could end a turn or show a picture; mark it special in tokenizer.json"
+            )
+
+    def _render(self, messages: list[dict[str, Any]]) -> str:
         try:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        except TemplateError as fault:  # broken, or it refuses a role: some templates take no system message
+        except (TemplateError, TypeError) as fault:  # broken, or it refuses a role: some take no system message
             roles = ", ".join(message["role"] for message in messages)
             raise ConfigError(
                 f"wanted a chat template that renders the roles {roles}, got: {fault}; "
@@ -110,3 +125,65 @@ class ChatRenderer:
         if not ids or ids[0] not in special:
             raise ConfigError("wanted a chat template that ends a reply with a special token right after its text")
         return ids[0], ids[1:]
+
+
+class PictureRenderer(ChatRenderer):
+    """Renders messages with pictures between pieces of their text.
+
+    Attributes:
+        image_id: the token that stands for a piece of a picture, as many times as the picture has pieces.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, image_id: int, system: str | None = None) -> None:
+        """Read the wrapping of messages and of pictures off the tokenizer's chat template.
+
+        Args:
+            tokenizer: a tokenizer with a chat template that takes pictures.
+            image_id: the model's image token.
+            system: see `ChatRenderer`.
+
+        Raises:
+            ConfigError: see `ChatRenderer`, or the template renders no picture.
+        """
+        super().__init__(tokenizer, system=system)
+        self.image_id = image_id
+        self._refuse_from_text(image_id)
+        content = [{"type": "text", "text": _MARK}, {"type": "image"}, {"type": "text", "text": _REPLY}]
+        _, _, rest = self._render([{"role": "user", "content": content}]).partition(_MARK)
+        picture, _, _ = rest.partition(_REPLY)
+        ids = self._template_ids(picture)
+        if ids.count(image_id) != 1:
+            raise ConfigError(
+                "wanted a chat template that renders a picture as one image token between two texts, got "
+                f"{picture[:80]!r}: use the template that the model came with"
+            )
+        self._picture = _Wrapping(ids[: ids.index(image_id)], ids[ids.index(image_id) + 1 :])
+
+    def first_pictured(self, texts: Sequence[str], tokens: Sequence[int]) -> tuple[list[int], list[int]]:
+        """`first` of a message with pictures.
+
+        Args:
+            texts: one piece more than there are pictures, which stand between them.
+            tokens: image tokens of each picture.
+
+        Returns:
+            The ids, and the index of each picture's first image token.
+        """
+        return self._around(self._first.before, texts, tokens, self._first.after)
+
+    def next_pictured(
+        self, texts: Sequence[str], tokens: Sequence[int], *, is_turn_ended: bool = True
+    ) -> tuple[list[int], list[int]]:
+        """`next` of a message with pictures; arguments and result as of `first_pictured`."""
+        end = [] if is_turn_ended else [self.end_id]
+        return self._around(end + self._next.before, texts, tokens, self._next.after)
+
+    def _around(
+        self, before: list[int], texts: Sequence[str], tokens: Sequence[int], after: list[int]
+    ) -> tuple[list[int], list[int]]:
+        ids, starts = before + self.text_ids(texts[0]), []
+        for text, count in zip(texts[1:], tokens, strict=True):
+            ids += self._picture.before
+            starts.append(len(ids))
+            ids += [self.image_id] * count + self._picture.after + self.text_ids(text)
+        return ids + after, starts

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from .frames import Chunk, PlacedFrame
 from .model import LanguageModel
 from .policy import Observation
 from .rollout import episode_seed
@@ -28,9 +29,8 @@ class LanguagePolicy:
     Attributes:
         name: shown in tables.
         fingerprint: a hash of the weights and the sampling settings; other weights never reuse its results.
+        needs_frames: whether its model looks at frames, or reads the text alone.
     """
-
-    needs_frames = False
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class LanguagePolicy:
         """
         self.model, self.name, self.batch_size = model, name, batch_size
         self.overview_frames = overview_frames
+        self.needs_frames = model.needs_frames
         self.sampling = sampling or SamplerConfig(temperature=0.0)
         self.fingerprint = _hash_weights(model, self.sampling)
 
@@ -70,16 +71,24 @@ class LanguagePolicy:
         return [rollout.trajectory for rollout in rollouts]
 
     def act(self, observations: Sequence[Observation]) -> list[str]:
-        """One reply to each observation; the conversation so far is rendered from its history."""
-        chat = self.model.chat
+        """One reply to each observation; the conversation so far is rendered from its history.
+
+        The history holds texts alone: a model that sees is shown the frames of the current turn, and only
+        `run_episodes` keeps those of earlier ones.
+        """
+        chat, store = self.model.chat, self.model.new_store()
         prompts, randoms = [], []
-        for observation in observations:
-            texts = [past.observation_text for past in observation.history] + [observation.text]
-            prompt = chat.first(texts[0])
-            for past, text in zip(observation.history, texts[1:], strict=True):
-                prompt += chat.reply_ids(past.action) + chat.next(text)
-            prompts.append(prompt)
-            randoms.append(Random(episode_seed(observation.turn, observation.episode.id)))
+        for seen in observations:
+            ids: list[int] = []
+            for past in seen.history:
+                ids += chat.next(past.observation_text) if ids else chat.first(past.observation_text)
+                ids += chat.reply_ids(past.action)
+            last = self.model.chunk(
+                seen.text, seen.frames, seen.timestamps.tolist(), is_first=not seen.history, store=store
+            )
+            frames = tuple(PlacedFrame(len(ids) + start, frame) for start, frame in last.frames)
+            prompts.append(Chunk(ids + last.ids, frames))
+            randoms.append(Random(episode_seed(seen.turn, seen.episode.id)))
         return [chat.reply_text(ids) for ids in complete(self.model, prompts, randoms, config=self.sampling)]
 
 

@@ -1,32 +1,30 @@
 """The language model of a policy: a causal LM, its tokenizer, and a value head for the critic, in one folder on disk.
 
-Any Hugging Face causal LM folder with a chat template loads (`LanguageModel.load`); `LanguageModel.tiny` builds the
-small Llama that trains on two CPU cores. The value head reads detached hidden states, so the critic never moves the
-policy's weights.
+Any Hugging Face causal LM folder with a chat template loads (`LanguageModel.load`), and so does a vision-language model
+of the Qwen2-VL family, which then sees the frames (`vision_model`); `LanguageModel.tiny` builds the small Llama that
+trains on two CPU cores. The value head reads detached hidden states, so the critic never moves the policy's weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from vz_env.errors import ConfigError
 
 from .chat import ChatRenderer
+from .frames import Chunk, FrameStore, RowFrames
 from .tiny_llama import TinyConfig, build_tiny_llama
 
 __all__ = ["LanguageModel", "TinyConfig", "ValueHead", "no_progress_bar"]
@@ -55,7 +53,13 @@ class ValueHead(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """A causal LM with its tokenizer, chat wrapping and value head."""
+    """A causal LM with its tokenizer, chat wrapping and value head.
+
+    Attributes:
+        needs_frames: whether it looks at pixels, not at the text alone.
+    """
+
+    needs_frames: ClassVar[bool] = False
 
     def __init__(self, lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, system: str | None = None) -> None:
         """Join the parts; the value head starts at zero.
@@ -82,7 +86,14 @@ class LanguageModel(nn.Module):
         return cls(build_tiny_llama(tokenizer, config, seed=seed), tokenizer)
 
     @classmethod
-    def load(cls, folder: str | Path, *, system: str | None = None, dtype: torch.dtype | None = None) -> LanguageModel:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        system: str | None = None,
+        dtype: torch.dtype | None = None,
+        attention: str | None = None,
+    ) -> LanguageModel:
         """Load a model folder, or a hub id where the hub can be reached.
 
         Args:
@@ -90,6 +101,10 @@ class LanguageModel(nn.Module):
                 weights is loaded too.
             system: the system message for every conversation.
             dtype: weights' type; None keeps the one they were saved in.
+            attention: `sdpa`, `flash_attention_2` or another that transformers knows; None leaves it to the model.
+
+        Returns:
+            A `VisionLanguageModel` where the folder holds one.
 
         Raises:
             ConfigError: no model there, and why.
@@ -97,22 +112,26 @@ class LanguageModel(nn.Module):
         wanted = f"wanted a causal language model in {str(folder)!r} (config.json, tokenizer.json, *.safetensors)"
         if not Path(folder).is_dir() and not _is_hub_id(folder):
             raise ConfigError(f"{wanted}, got: no such folder")
+        given = {"dtype": dtype or "auto", **({"attn_implementation": attention} if attention else {})}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             with no_progress_bar():
-                lm = AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
-                )
-            model = cls(lm, tokenizer, system=system)
+                model = _class_for(folder).read(folder, system=system, **given)
             value_file = Path(folder) / _VALUE_FILE
             if value_file.is_file():
                 model.value_head.load_state_dict(load_file(value_file))
         except ConfigError:
             raise
-        except _BROKEN as fault:
+        except (*_BROKEN, ImportError) as fault:  # ImportError: flash attention was asked for and is not installed
             reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
             raise ConfigError(f"{wanted}, got: {reason}") from fault
         return model
+
+    @classmethod
+    def read(cls, folder: str | Path, *, system: str | None, **given: Any) -> LanguageModel:
+        """Read the parts from a folder; `load` does, and says what is wrong with it."""
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        lm = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given)
+        return cls(lm, tokenizer, system=system)
 
     def save(self, folder: Path) -> None:
         """Write weights, tokenizer and value head as safetensors and JSON into a new or existing folder."""
@@ -137,8 +156,45 @@ class LanguageModel(nn.Module):
         """Where the weights are."""
         return next(self.lm.parameters()).device
 
-    def hidden(self, ids: Tensor, **kwargs: Any) -> Tensor:
-        """Last hidden states (batch, length, hidden_size), before the vocabulary projection."""
+    def new_store(self) -> FrameStore | None:
+        """Where frames are kept while they are in use; None for a model that takes none."""
+        return None
+
+    def chunk(
+        self,
+        text: str,
+        frames: NDArray[np.uint8] | None = None,
+        timestamps: Sequence[float] = (),
+        *,
+        is_first: bool,
+        is_turn_ended: bool = True,
+        store: FrameStore | None = None,
+    ) -> Chunk:
+        """Turn one message of the environment into what is appended to the conversation.
+
+        Args:
+            text: the message.
+            frames: its frames, uint8 (n, height, width, 3); left out by a model that only reads.
+            timestamps: their n times in seconds.
+            is_first: whether it opens the conversation.
+            is_turn_ended: whether the reply before it ended itself.
+            store: of `new_store`, the same for all messages of a batch.
+        """
+        if is_first:
+            return Chunk(self.chat.first(text))
+        return Chunk(self.chat.next(text, is_turn_ended=is_turn_ended))
+
+    def hidden(self, ids: Tensor, *, frames: Sequence[RowFrames] | None = None, **kwargs: Any) -> Tensor:
+        """Last hidden states, before the vocabulary projection.
+
+        Args:
+            ids: (batch, length) int64.
+            frames: one `RowFrames` a row, by index into these ids; a model that takes no frames ignores them.
+            **kwargs: of the model's forward pass: `attention_mask`, `position_ids` (batch, length), the cache.
+
+        Returns:
+            (batch, length, hidden_size).
+        """
         return self.lm.base_model(input_ids=ids, **kwargs).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -156,6 +212,15 @@ def no_progress_bar() -> Iterator[None]:
     finally:
         if was_enabled:
             logging.enable_progress_bar()
+
+
+def _class_for(folder: str | Path) -> type[LanguageModel]:
+    """Which class a folder's model is of, by its configuration."""
+    if not hasattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "vision_config"):
+        return LanguageModel
+    from .vision_model import VisionLanguageModel
+
+    return VisionLanguageModel
 
 
 def _is_hub_id(folder: str | Path) -> bool:

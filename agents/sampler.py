@@ -1,16 +1,17 @@
 """Batched multi-turn sampling, token in and token out: what the model sampled is never re-rendered from text.
 
 Every episode of a batch lives in one row of one key-value cache that is kept over its turns. Equal first prompts are
-prefilled once and forked. Rows that have ended their turn keep stepping with their new keys masked, rows whose episode
-is over leave the batch, and environments step in threads. One uniform number a token comes from a generator of the
-episode's own, so a trajectory depends on its seed and not on who shares its batch.
+prefilled once and forked, and each distinct frame is read once by the vision tower, in whichever turn it arrives. Rows
+that have ended their turn keep stepping with their new keys masked, rows whose episode is over leave the batch, and
+environments step in threads: one that takes long is not waited for, one that takes too long fails alone. One uniform
+number a token comes from a generator of the episode's own, so a trajectory depends on its seed and not on who shares
+its batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,8 @@ import gymnasium as gym
 import torch
 from torch import Tensor
 
+from .env_threads import EnvThreads, Job
+from .frames import Chunk, RowFrames
 from .kv_cache import GrowingCache
 from .model import LanguageModel
 from .rollout import EpisodeRun
@@ -37,20 +40,28 @@ class SamplerConfig:
     """How replies are drawn.
 
     `temperature` 0 is greedy; `max_new_tokens` bounds one reply, which is then ended for the model with mask 0;
-    `env_threads` step environments side by side.
+    `env_threads` step environments side by side. A step that runs longer than `patience_seconds` is no longer waited
+    for: the other rows go on, and its own joins them when it is done. One that was waited for over `deadline_seconds`
+    ends its episode as `error:TimeoutError`.
     """
 
     temperature: float = 1.0
     max_new_tokens: int = 48
     env_threads: int = 2
+    patience_seconds: float = 10.0
+    deadline_seconds: float = 120.0
 
 
 @dataclass(slots=True)
 class Rollout:
-    """A trajectory and, for each of its sampled tokens in order, the critic's value of the state it was sampled in."""
+    """A trajectory and, for each of its sampled tokens in order, the critic's value of the state it was sampled in.
+
+    `frames` are those among its tokens, as a model that sees was shown them; no trajectory carries them on disk.
+    """
 
     trajectory: Trajectory
     values: list[float] = field(default_factory=list)
+    frames: RowFrames = field(default_factory=RowFrames)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -60,16 +71,25 @@ class _Row:
     random: Random
     tokens: TokenRecord = field(default_factory=TokenRecord)
     values: list[float] = field(default_factory=list)
+    frames: RowFrames = field(default_factory=RowFrames)
+    shift: int = 0
     reply: list[int] = field(default_factory=list)
-    chunk: list[int] = field(default_factory=list)
+    chunk: Chunk = field(default_factory=lambda: Chunk([]))
     turn: int = 0
+
+    def observe(self, chunk: Chunk) -> None:
+        """Append what the environment wrote and showed."""
+        self.frames.add(len(self.tokens), chunk.frames)
+        self.shift = self.frames.end_shift
+        self.tokens.observe(chunk.ids)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _EpisodeRow(_Row):
-    """A row that plays an episode."""
+    """A row that plays an episode; `job` is its environment at work, and `turn` counts the turns that are over."""
 
     run: EpisodeRun
+    job: Job | None = None
 
     def close(self) -> Rollout:
         """The finished record. Tokens that nothing was sampled after are cut, so it ends on a sampled token."""
@@ -77,7 +97,7 @@ class _EpisodeRow(_Row):
         while tokens.mask and not tokens.mask[-1]:
             for column in (tokens.ids, tokens.mask, tokens.log_probs, tokens.turn):
                 column.pop()
-        return Rollout(self.run.finish(tokens=tokens), self.values)
+        return Rollout(self.run.finish(tokens=tokens), self.values, self.frames.part(0, len(tokens)))
 
 
 @torch.no_grad()
@@ -102,7 +122,7 @@ def sample_episodes(
 
     Returns:
         One rollout for each episode, in order. A video's fault is in its trajectory's status, as is a context that
-        would overflow (`error:ContextFull`), refused before it is built.
+        would overflow (`error:ContextFull`), refused before it is built, and a step that hangs (`error:TimeoutError`).
     """
     config = config or SamplerConfig()
     was_training = model.training
@@ -111,23 +131,24 @@ def sample_episodes(
         _EpisodeRow(run=EpisodeRun(env, policy=policy_name, episode_id=name, seed=seed), random=Random(seed))
         for env, name, seed in zip(envs, episode_ids, seeds, strict=True)
     ]
+    threads = EnvThreads(config.env_threads)
     try:
-        with ThreadPoolExecutor(max_workers=config.env_threads, thread_name_prefix="env") as pool:
-            _Episodes(model, config, rows, pool).play()
+        _Episodes(model, config, rows, threads).play()
     finally:
+        threads.close()
         model.train(was_training)
     return [row.close() for row in rows]
 
 
 @torch.no_grad()
 def complete(
-    model: LanguageModel, prompts: Sequence[list[int]], randoms: Sequence[Random], *, config: SamplerConfig
+    model: LanguageModel, prompts: Sequence[list[int] | Chunk], randoms: Sequence[Random], *, config: SamplerConfig
 ) -> list[list[int]]:
     """Sample one reply to each prompt, without an environment.
 
     Args:
         model: whose replies are sampled.
-        prompts: token ids, one list a row.
+        prompts: token ids, or a chunk of ids and frames, one a row.
         randoms: one generator a row.
         config: temperature and length.
 
@@ -144,13 +165,23 @@ def complete(
         raise _context_full(wanted, model)
     was_training = model.training
     model.eval()
-    rows = [_Row(random=random, chunk=prompt) for prompt, random in zip(prompts, randoms, strict=True)]
+    chunks = [Chunk(prompt) if isinstance(prompt, list) else prompt for prompt in prompts]
+    rows = [_Row(random=random, chunk=chunk) for chunk, random in zip(chunks, randoms, strict=True)]
     try:
         decoder = _Decoder(model, config, rows)
-        decoder.reply(decoder.prefill())
+        decoder.reply(decoder.prefill(), [1] * len(rows))
     finally:
         model.train(was_training)
     return [row.reply for row in rows]
+
+
+def _abandoned(run: EpisodeRun, deadline_seconds: float) -> EpisodeRun:
+    """A copy of a run that failed, while a step of the run itself still hangs in a thread and may yet write to it."""
+    ended = EpisodeRun(run.env, policy=run.trajectory.policy, episode_id=run.trajectory.episode_id, seed=run.seed)
+    ended.started_at = run.started_at
+    ended.trajectory = replace(run.trajectory, turns=list(run.trajectory.turns))
+    ended.fail(TimeoutError(f"wanted the environment's step within {deadline_seconds:g} s"))
+    return ended
 
 
 def _context_full(wanted: int, model: LanguageModel) -> ContextFull:
@@ -177,12 +208,13 @@ class _Decoder(Generic[RowT]):
 
     def prefill(self) -> Tensor:
         """Prefill each distinct first prompt once and fork its row over the episodes that share it."""
-        distinct: dict[tuple[int, ...], int] = {}
-        source = [distinct.setdefault(tuple(row.chunk), len(distinct)) for row in self.rows]
+        distinct: dict[tuple[Any, ...], int] = {}
+        source = [distinct.setdefault(row.chunk.key(), len(distinct)) for row in self.rows]
+        first = [source.index(number) for number in range(len(distinct))]
         self.seen = torch.zeros(len(distinct), 0, dtype=torch.long, device=self.model.device)
-        hidden = self.forward([list(chunk) for chunk in distinct], is_recorded=False)
+        hidden = self._feed([self.rows[index].chunk for index in first], [0] * len(first))
         for row in self.rows:
-            row.tokens.observe(row.chunk)
+            row.observe(row.chunk)
         if len(distinct) < len(source):
             rows = torch.tensor(source, device=self.seen.device)
             self.seen = self.seen[rows]
@@ -190,36 +222,50 @@ class _Decoder(Generic[RowT]):
             hidden = hidden[rows]
         return hidden
 
-    def forward(self, chunks: list[list[int]], *, is_recorded: bool = True) -> Tensor:
-        """Feed one chunk a row, padded on the left; returns the hidden state after each row's last token.
+    def forward(self, chunks: list[Chunk]) -> Tensor:
+        """Feed one chunk a row, an empty one to a row that rests; returns the hidden state after each last token."""
+        hidden = self._feed(chunks, [row.shift for row in self.rows])
+        for row, chunk in zip(self.rows, chunks, strict=True):
+            row.observe(chunk)
+        return hidden
+
+    def _feed(self, chunks: list[Chunk], shifts: list[int]) -> Tensor:
+        """Pad chunks on the left and feed them.
 
         Shapes: ids (rows, longest chunk); the mask covers the whole cache, holes of earlier padding included.
         """
         longest = max(map(len, chunks))
         device = self.model.device
-        ids = torch.zeros(len(chunks), longest, dtype=torch.long, device=device)
+        ids = torch.zeros(len(chunks), longest, dtype=torch.long)
         new = torch.zeros_like(ids)
+        frames = [RowFrames(shift=shift) for shift in shifts]
         for index, chunk in enumerate(chunks):
-            ids[index, longest - len(chunk) :] = torch.tensor(chunk, device=device)
-            new[index, longest - len(chunk) :] = 1
-            if is_recorded:
-                self.rows[index].tokens.observe(chunk)
-        return self._extend(ids, new)[:, -1]
+            start = longest - len(chunk)
+            ids[index, start:] = torch.tensor(chunk.ids, dtype=torch.long)
+            new[index, start:] = 1
+            frames[index].add(start, chunk.frames)
+        return self._extend(ids.to(device), new.to(device), frames)[:, -1]
 
-    def _extend(self, ids: Tensor, new: Tensor) -> Tensor:
+    def _extend(self, ids: Tensor, new: Tensor, frames: list[RowFrames]) -> Tensor:
         """Append columns to the cache; `new` is 1 where a column counts. Positions skip every hole."""
         start = self.seen.sum(1, keepdim=True)
         positions = (start + new.cumsum(1) - 1).clamp(min=0)
         self.seen = torch.cat([self.seen, new], 1)
         return self.model.hidden(
-            ids, attention_mask=self.seen, position_ids=positions, past_key_values=self.cache, use_cache=True
+            ids,
+            frames=frames,
+            attention_mask=self.seen,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
         )
 
-    def reply(self, hidden: Tensor) -> None:
-        """Sample every row's reply of this turn, token by token, until all have ended."""
-        for row in self.rows:
-            row.reply = []
-        active = torch.ones(len(self.rows), dtype=torch.long, device=self.model.device)
+    def reply(self, hidden: Tensor, awake: list[int]) -> None:
+        """Sample this turn's reply of every row whose `awake` is 1, token by token, until all have ended."""
+        for row, is_awake in zip(self.rows, awake, strict=True):
+            row.reply = [] if is_awake else row.reply
+        behind = [RowFrames(shift=row.shift) for row in self.rows]
+        active = torch.tensor(awake, device=self.model.device)
         for step in range(self.config.max_new_tokens):
             is_active = active.tolist()
             sampled, log_probs = self._draw(self.model.logits(hidden), is_active)
@@ -233,10 +279,9 @@ class _Decoder(Generic[RowT]):
             is_last = step == self.config.max_new_tokens - 1
             still = active * (sampled != self.model.chat.end_id).long()
             # An end-of-turn token enters the cache too: the next message is appended behind it.
+            hidden = self._extend(sampled[:, None], active[:, None], behind)[:, -1]
             if is_last or not still.any():
-                self._extend(sampled[:, None], active[:, None])
                 return
-            hidden = self._extend(sampled[:, None], active[:, None])[:, -1]
             active = still
 
     def _draw(self, logits: Tensor, active: list[int]) -> tuple[Tensor, Tensor]:
@@ -261,45 +306,95 @@ class _Decoder(Generic[RowT]):
 
 
 class _Episodes(_Decoder[_EpisodeRow]):
-    """A decoder whose rows play episodes; environments step in a thread pool."""
+    """A decoder whose rows play episodes; environments work in threads."""
 
     def __init__(
-        self, model: LanguageModel, config: SamplerConfig, rows: list[_EpisodeRow], pool: ThreadPoolExecutor
+        self, model: LanguageModel, config: SamplerConfig, rows: list[_EpisodeRow], threads: EnvThreads
     ) -> None:
         super().__init__(model, config, list(rows))
-        self.pool = pool
+        self.threads = threads
+        self.store = model.new_store()
 
     def play(self) -> None:
         """Reset, then prompt, reply, step, turn after turn, until no episode is under way."""
-        list(self.pool.map(lambda row: row.run.reset(), self.rows))
         for row in self.rows:
-            if row.run.observation is not None:
-                row.chunk = self.model.chat.first(row.run.observation.text)
+            row.job = self.threads.submit(row.run.env, lambda row=row, run=row.run: self._reset(row, run))
+        self._wait(patience_seconds=self.config.deadline_seconds)
         self.keep(self._admitted())
         hidden = self.prefill() if self.rows else None
         while hidden is not None:
-            self.reply(hidden)
-            list(self.pool.map(self._step, self.rows))
-            self.keep(self._admitted())
-            hidden = self.forward([row.chunk for row in self.rows]) if self.rows else None
+            self.reply(hidden, [int(row.job is None) for row in self.rows])
+            for row in self.rows:
+                if row.job is None:
+                    self._begin_step(row)
+            hidden = self._next_turn()
 
-    def _step(self, row: _EpisodeRow) -> None:
+    def _next_turn(self) -> Tensor | None:
+        """Wait for environments and show what they did; None when no episode is under way."""
+        while self.rows:
+            self._wait(patience_seconds=self.config.patience_seconds)
+            self.keep(self._admitted())
+            if any(row.job is None for row in self.rows):
+                return self.forward([row.chunk if row.job is None else Chunk([]) for row in self.rows])
+        return None
+
+    def _wait(self, *, patience_seconds: float) -> None:
+        """Wait for environments at work, until only the slow ones are left while another row could go on."""
+        self.threads.wait(
+            [row.job for row in self.rows if row.job is not None],
+            patience_seconds=patience_seconds,
+            deadline_seconds=self.config.deadline_seconds,
+        )
+        for row in self.rows:
+            if row.job is None:
+                continue
+            if row.job.is_given_up:
+                row.run = _abandoned(row.run, self.config.deadline_seconds)
+                row.job = None
+            elif row.job.is_done:
+                row.job.result()
+                row.job = None
+
+    def _begin_step(self, row: _EpisodeRow) -> None:
         chat = self.model.chat
-        row.run.step(chat.reply_text(row.reply))
+        text, is_turn_ended = chat.reply_text(row.reply), row.reply[-1] == chat.end_id
         row.turn += 1
-        if row.run.observation is not None:
-            is_turn_ended = row.reply[-1] == chat.end_id
-            row.chunk = chat.next(row.run.observation.text, is_turn_ended=is_turn_ended)
+        row.job = self.threads.submit(
+            row.run.env, lambda run=row.run: self._step(row, run, text, is_turn_ended=is_turn_ended)
+        )
+
+    def _reset(self, row: _EpisodeRow, run: EpisodeRun) -> None:
+        """In a thread: begin the episode and prepare what it shows."""
+        run.reset()
+        self._prepare(row, run, is_first=True)
+
+    def _step(self, row: _EpisodeRow, run: EpisodeRun, text: str, *, is_turn_ended: bool) -> None:
+        """In a thread: play an action and prepare what came of it."""
+        run.step(text)
+        self._prepare(row, run, is_first=False, is_turn_ended=is_turn_ended)
+
+    def _prepare(self, row: _EpisodeRow, run: EpisodeRun, *, is_first: bool, is_turn_ended: bool = True) -> None:
+        seen = run.observation
+        if seen is not None:
+            row.chunk = self.model.chunk(
+                seen.text,
+                seen.frames,
+                seen.timestamps.tolist(),
+                is_first=is_first,
+                is_turn_ended=is_turn_ended,
+                store=self.store,
+            )
 
     def _admitted(self) -> list[int]:
-        """Indices of rows whose episode goes on and whose next prompt and reply fit the context."""
+        """Indices of rows at work, and of those whose episode goes on and whose next prompt and reply fit."""
         kept = []
         for index, row in enumerate(self.rows):
-            if row.run.is_over:
-                continue
-            wanted = len(row.tokens) + len(row.chunk) + self.config.max_new_tokens
-            if wanted > self.model.max_length:
-                row.run.fail(_context_full(wanted, self.model))
-                continue
+            if row.job is None:
+                if row.run.is_over:
+                    continue
+                wanted = len(row.tokens) + len(row.chunk) + self.config.max_new_tokens
+                if wanted > self.model.max_length:
+                    row.run.fail(_context_full(wanted, self.model))
+                    continue
             kept.append(index)
         return kept

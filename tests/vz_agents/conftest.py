@@ -180,3 +180,44 @@ def script_replies(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Seque
         monkeypatch.setattr(sampler._Decoder, "_draw", choose)
 
     return scripted
+
+
+@pytest.fixture(scope="session")
+def make_vlm(tokenizer: Any) -> Callable[..., Any]:
+    """A maker of random vision-language models of two narrow layers; arguments as of `make_model`, and a family."""
+    import torch
+
+    from vz_agents.tiny_vlm import TinyVisionConfig, build_tiny_vlm
+    from vz_agents.vision_model import VisionLanguageModel
+
+    class EagerModel(VisionLanguageModel):
+        end_bias = 0.0
+
+        def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+            logits = super().logits(hidden)
+            bias = torch.zeros(logits.shape[-1]).index_fill(0, torch.tensor([self.chat.end_id]), self.end_bias)
+            return logits + bias
+
+    def make(
+        *, seed: int = 0, end_bias: float = 0.0, max_length: int = 4096, family: str = "qwen2_5_vl", **given: Any
+    ) -> VisionLanguageModel:
+        shape = TinyVisionConfig(family=family, hidden_size=32, intermediate_size=64, max_length=max_length)
+        model = build_tiny_vlm(tokenizer, shape, seed=seed, cls=EagerModel, **given)
+        model.end_bias = end_bias
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            torch.nn.init.normal_(model.value_head.outer.weight)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_seeing_envs(needle: Dataset, needle_budget: Budget) -> Callable[[int], list[VideoZoomEnv]]:
+    """A maker of environments that show small frames and describe none of them."""
+
+    def make(count: int) -> list[VideoZoomEnv]:
+        options = {"budget": needle_budget, "describe": "none", "frame_size": (56, 56)}
+        return [VideoZoomEnv(needle, **options) for _ in range(count)]
+
+    return make

@@ -70,7 +70,7 @@ def test_acting_on_a_history_reads_what_playing_whole_read(model, make_envs, nee
     (rollout,) = sample_episodes(model, make_envs(1), needle.ids[:1], [7], config=config)
     prompts = []
     monkeypatch.setattr(
-        language_policy, "complete", lambda _, given, *a, **b: prompts.extend(given) or [[5]] * len(given)
+        language_policy, "complete", lambda _, given, *a, **b: prompts.extend(chunk.ids for chunk in given) or [[5]] * len(given)
     )
     policy = LanguagePolicy(model)
 
