@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vz_agents.batching import Example
+from vz_agents.checkpoint import Checkpoints
 from vz_agents.needle_expert import NeedleExpert
 from vz_agents.rollout import run_episode
-from vz_agents.sft import SFTConfig, example_of, train_sft
+from vz_agents.sft import SFTConfig, _step, example_of, padding_share, train_sft
 from vz_agents.trajectory import TokenRecord, Trajectory, TurnRecord
 from vz_env.errors import ConfigError
 
@@ -154,3 +164,140 @@ def test_every_example_is_seen_once_an_epoch():
     schedule = _schedule(examples, SFTConfig(epochs=3, batch_tokens=600))
     assert sorted(index for batch in schedule for index in batch) == sorted(list(range(7)) * 3)
     assert [4] in schedule  # longer than a batch by itself, and trained on all the same
+
+
+@st.composite
+def masked(draw):
+    """Ids with a mask that is 1 somewhere behind the first."""
+    length = draw(st.integers(2, 12))
+    ids = draw(st.lists(st.integers(3, 200), min_size=length, max_size=length))
+    mask = draw(st.lists(st.integers(0, 1), min_size=length, max_size=length))
+    mask[draw(st.integers(1, length - 1))] = 1
+    return Example(ids, mask)
+
+
+@settings(max_examples=40, deadline=None)
+@given(batch=st.lists(masked(), min_size=1, max_size=3))
+def test_no_gradient_comes_from_a_token_that_the_policy_did_not_write(make_model, batch):
+    model = make_model()
+    forward, seen = model.hidden, []
+
+    def keep(ids, **options):
+        seen.append(forward(ids, **options))
+        seen[0].retain_grad()
+        return seen[0]
+
+    model.hidden = keep
+    _step(model, batch)
+    (states,) = seen  # (batch, length, hidden_size): the last states, each of which predicts the next token alone
+    for row, example in enumerate(batch):
+        for place in range(states.shape[1]):
+            is_written = place + 1 < len(example.ids) and example.mask[place + 1] == 1
+            assert bool(states.grad[row, place].abs().sum() > 0) == is_written
+
+
+DRAW = random.Random(0)
+EXAMPLES = [
+    Example([DRAW.randint(3, 200) for _ in range(length)], [0, *(DRAW.randint(0, 1) for _ in range(length - 2)), 1])
+    for length in (DRAW.randint(4, 40) for _ in range(24))
+]
+
+
+def weights(model):
+    return torch.cat([weight.detach().flatten() for weight in model.lm.parameters()])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_stopped_run_ends_as_if_it_had_not_been(make_model, tmp_path, optimizer):
+    config = SFTConfig(epochs=2, batch_tokens=120, lr=1e-3, optimizer=optimizer)
+    straight, stopped, resumed = make_model(), make_model(), make_model()
+    last = train_sft(straight, EXAMPLES, config)
+    checkpoints, asked = Checkpoints(tmp_path), []
+    half = train_sft(
+        stopped, EXAMPLES, config, checkpoints=checkpoints, should_stop=lambda: asked.append(0) or len(asked) == 5
+    )
+    assert (half.step, half.steps) == (5, last.steps)
+    steps = []
+    train_sft(resumed, EXAMPLES, config, checkpoints=checkpoints, on_progress=lambda made: steps.append(made.step))
+    assert steps == list(range(6, last.steps + 1))
+    assert torch.equal(weights(resumed), weights(straight))
+    assert not torch.equal(weights(stopped), weights(straight))
+    with pytest.raises(ConfigError, match="of other examples or another configuration"):
+        train_sft(make_model(), EXAMPLES[1:], config, checkpoints=checkpoints)
+
+
+def test_dropout_is_drawn_alike_after_a_resume(make_model, tmp_path):
+    def with_dropout():
+        model = make_model()
+        for layer in model.lm.model.layers:
+            layer.self_attn.attention_dropout = 0.3
+        return model
+
+    config = SFTConfig(epochs=1, batch_tokens=120, lr=1e-3)
+    straight, stopped, resumed = with_dropout(), with_dropout(), with_dropout()
+    before = torch.random.get_rng_state()
+    train_sft(straight, EXAMPLES, config)
+    train_sft(stopped, EXAMPLES, config, checkpoints=Checkpoints(tmp_path), should_stop=lambda: True)
+    torch.rand(7)
+    train_sft(resumed, EXAMPLES, config, checkpoints=Checkpoints(tmp_path))
+    assert torch.equal(weights(resumed), weights(straight))
+    torch.random.set_rng_state(before)
+    plain = make_model()
+    train_sft(plain, EXAMPLES, config)
+    assert not torch.equal(weights(plain), weights(straight))  # dropout did something
+
+
+TRAIN = """
+import sys, time
+from pathlib import Path
+import json
+import torch
+from vz_agents.batching import Example
+from vz_agents.checkpoint import Checkpoints
+from vz_agents.model import LanguageModel
+from vz_agents.sft import SFTConfig, train_sft
+torch.set_num_threads(1)
+model = LanguageModel.load(sys.argv[1])
+examples = [Example(ids, mask) for ids, mask in json.loads(sys.argv[4])]
+train_sft(model, examples, eval(sys.argv[3]), checkpoints=Checkpoints(Path(sys.argv[2])))
+"""
+
+
+def test_kill_9_costs_the_steps_since_the_last_checkpoint_and_nothing_else(make_model, tmp_path):
+    start, folder = tmp_path / "start", tmp_path / "checkpoints"
+    make_model().save(start)
+    slow = SFTConfig(epochs=400, batch_tokens=120, lr=1e-3, checkpoint_every=3)
+    given = json.dumps([(example.ids, example.mask) for example in EXAMPLES])
+    command = [sys.executable, "-c", TRAIN, str(start), str(folder), repr(slow), given]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 100
+    while Checkpoints(folder).latest() is None:
+        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.01)
+    time.sleep(random.Random(1).uniform(0.0, 0.2))  # into a step, or into the next checkpoint
+    process.kill()
+    process.communicate()
+    done = int(Checkpoints(folder).latest().name.removeprefix("step-"))
+
+    def until(model, **options):
+        """Fifteen steps beyond the checkpoint."""
+        count = []
+        train_sft(
+            model, EXAMPLES, slow, should_stop=lambda: bool(count) and count[-1] == done + 15,
+            on_progress=lambda made: count.append(made.step), **options,
+        )  # fmt: skip
+        return count
+
+    resumed, straight = make_model(), make_model()
+    assert until(resumed, checkpoints=Checkpoints(folder)) == list(range(done + 1, done + 16))
+    until(straight)
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_little_of_a_batch_is_padding():
+    draw = random.Random(0)  # as long as the demo's exemplars: 300 to 1400 tokens, 950 of them
+    lengths = [draw.randint(300, 1400) for _ in range(950)]
+    many = [Example([5] * length, [1] * length) for length in lengths]
+    assert 0.0 < padding_share(many, SFTConfig(epochs=2)) < 0.05
+    assert padding_share(many[:1], SFTConfig(epochs=2)) == 0.0
