@@ -1,17 +1,20 @@
-"""One tiny real video (20 s, 25 fps) and a dataset of questions about it: what the environment's tests play on."""
+"""What the environment's tests share: a tiny real video (20 s, 25 fps), questions about it, every way to play them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import av
+import gymnasium as gym
 import numpy as np
 import pytest
 
+from vz_env.actions import format_subtitle_search, format_zoom
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
+from vz_env.datasets.registry import register_loader
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey, Episode, Segment
 from vz_env.observer import forget_words
@@ -105,3 +108,67 @@ def play() -> Callable[..., Any]:
 def fresh_words() -> None:
     """Forget every description before the test."""
     forget_words()
+
+
+TINY_NEEDLE = {"videos": {"test": 1}, "spacings_seconds": (10,)}
+IDS = {
+    "VZ/TinyTest-v0": {},
+    "VZ/Needle-v0": {"split": "test", "dataset_options": {"config": TINY_NEEDLE}},
+}
+ZOOM, ANSWER = format_zoom((12, 14), 8), "<answer>B</answer>"
+SCRIPT = (ZOOM, "hm", format_zoom((3, 9), 1.5), ZOOM, format_zoom((15, 99), 0.2), ANSWER)
+EYES_SCRIPT = (
+    format_zoom((12, 14), 4, (0.25, 0.25, 0.75, 0.75)),
+    format_subtitle_search("red card"),
+    format_zoom((1, 2), 2) + format_zoom((3, 4), 2),
+    '<tool_call>{"name":"crop_video","arguments":{"start_time":4,"end_time":7}}</tool_call>',
+    format_zoom((15, 18), 2),
+    ANSWER,
+)
+VARIANTS = {
+    "strict": ({}, SCRIPT),
+    "videozoomer": (
+        {"protocol": "videozoomer"},
+        (ZOOM, "<video_zoom>hm</video_zoom>", format_zoom((5, 5.2), 2), format_zoom((15, 99), 0.2), ANSWER),
+    ),
+    "eyes": (
+        {
+            "eyes": ["crop", "subtitle_search", "several_zooms", "aliases"],
+            "budget": {"max_seconds": 40, "min_overview_frames": 8, "max_searches": 2},
+        },
+        EYES_SCRIPT,
+    ),
+    "forced": ({"zoom_mode": "forced", "zoom_fps": 2.0, "reward": "videozoomer"}, (ANSWER, *SCRIPT[:-2], ANSWER)),
+}
+"""Ways to play: the arguments that switch each on, and a script whose last action ends the episode."""
+
+
+@pytest.fixture
+def checked_ids(make_tiny: MakeDataset) -> Iterator[dict[str, dict[str, Any]]]:
+    """The ids that every check is run for, one of them registered as a user does, and what each wants to be made."""
+
+    def load(*, split: str = "test") -> Dataset:
+        return make_tiny(split=split)
+
+    known = register_loader.__globals__["_LOADERS"]
+    known.pop("TinyTest", None)
+    register_loader("TinyTest", load)
+    yield IDS
+    known.pop("TinyTest")
+    gym.registry.pop("VZ/TinyTest-v0")
+
+
+@pytest.fixture(params=[(name, variant) for name in IDS for variant in VARIANTS], ids="-".join)
+def make(request: pytest.FixtureRequest, checked_ids: dict[str, dict[str, Any]]) -> Any:
+    """Make the environment of each id in each variant; `make.script` plays it to the end."""
+    name, variant = request.param
+    arguments, script = VARIANTS[variant]
+
+    def make_env(**changes: Any) -> gym.Env:
+        given = {**checked_ids[name], **arguments, **changes}
+        if "budget" in arguments and "budget" in changes:
+            given["budget"] = {**arguments["budget"], **changes["budget"]}
+        return gym.make(name, **given)
+
+    make_env.script, make_env.arguments = script, arguments
+    return make_env
