@@ -1,4 +1,4 @@
-"""What the published VideoZoomer reward pays for: its multiple-choice grader, its format rule, its bonus.
+"""What the published VideoZoomer reward pays for: its multiple-choice grader, its format rule, its term for zooms.
 
 Pure functions of the policy's turns, after the public description of their behaviour (release 5638153), flaws included:
 an answer is found in the thinking, "USB." means B, and a zoom that showed nothing earns as much as any other.
@@ -9,11 +9,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from .published_clip import find_zoom
 
-__all__ = ["candidate_answer", "count_zooms", "is_format_right", "is_right_choice"]
+__all__ = [
+    "ZoomTerm",
+    "ZoomsAttempted",
+    "candidate_answer",
+    "count_zooms",
+    "is_format_right",
+    "is_right_choice",
+    "zoom_term",
+]
 
 _LETTER: Final = re.compile(r"[A-Z]\.")
 _BOXED: Final = "\\boxed{"
@@ -51,9 +60,64 @@ def _last_boxed(text: str) -> str | None:
     return text[start + len(_BOXED) : end].strip() if 0 <= start < end else None
 
 
-def count_zooms(turns: Iterable[str]) -> int:
-    """How many turns attempted a zoom, whatever came of it."""
-    return sum(find_zoom(turn) is not None for turn in turns)
+@dataclass(frozen=True, slots=True)
+class ZoomsAttempted:
+    """How many zooms an episode attempted, and how many frames the legal ones asked for; these may be negative."""
+
+    count: int
+    frames: int
+
+
+def count_zooms(turns: Iterable[str], most_frames: int) -> ZoomsAttempted:
+    """The attempts at a zoom, up to and with the first one that is not in the form that `is_format_right` wants.
+
+    Args:
+        turns: the policy's replies.
+        most_frames: frames that a zoom may ask for.
+    """
+    count = frames = 0
+    for turn in turns:
+        body = find_zoom(turn)
+        if body is None:
+            continue
+        count += 1
+        if not _is_zoom_right(turn.strip(), most_frames):
+            break
+        frames += _requested(body) or 0
+    return ZoomsAttempted(count, frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoomTerm:
+    """The settings of the term for zooms; the paper's bonus is a penalty below zero, that of the script is 0.
+
+    `penalty` is taken once, `penalty_per_zoom` for every attempt, `penalty_of_frames` when at least `most_frames` were
+    asked for. `scope` says whose reward it changes. The term is left out where the share of episodes of the batch that
+    attempted a zoom is above `target_rate`.
+    """
+
+    penalty: float = -0.5
+    penalty_per_zoom: float = 0.0
+    penalty_of_frames: float = 0.0
+    most_frames: int = 64
+    scope: Literal["correct", "incorrect", "all"] = "correct"
+    target_rate: float = 1.0
+
+
+def zoom_term(term: ZoomTerm, zooms: ZoomsAttempted, *, is_correct: bool, zoom_rate: float = 1.0) -> float:
+    """What the attempts at zooms add to the reward of an episode; nothing where there was none.
+
+    Args:
+        term: the settings.
+        zooms: as `count_zooms` returns them.
+        is_correct: whether the answer is right.
+        zoom_rate: share of the episodes of the batch with a zoom.
+    """
+    is_meant = term.scope == "all" or (term.scope == "correct") == is_correct
+    if not zooms.count or not is_meant or zoom_rate > term.target_rate:
+        return 0.0
+    of_frames = term.penalty_of_frames if zooms.frames >= term.most_frames else 0.0
+    return -term.penalty - term.penalty_per_zoom * zooms.count - of_frames
 
 
 def is_format_right(turns: Sequence[str], most_frames: int) -> bool:
