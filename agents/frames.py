@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Chunk", "Frame", "FrameStore", "PlacedFrame", "RowFrames"]
+__all__ = ["Chunk", "Frame", "FrameStore", "PlacedFrame", "RowFrames", "cut_into_patches", "pack_frames"]
 
 
 @dataclass(slots=True, eq=False)
@@ -105,12 +105,37 @@ class RowFrames:
             offsets[:, stop:] = shift
         return offsets
 
+    def named(self, ids: Sequence[int]) -> list[int]:
+        """The ids with a name of its frame, below 0, in place of each image token: equal where the inputs are."""
+        names = list(ids)
+        for start, frame in self.placed:
+            names[start : start + frame.tokens] = [-id(frame)] * frame.tokens
+        return names
+
     def is_frame(self, length: int) -> Tensor:
         """True where a frame's tokens stand: (length,)."""
         mask = torch.zeros(length, dtype=torch.bool)
         for start, frame in self.placed:
             mask[start : start + frame.tokens] = True
         return mask
+
+
+def pack_frames(frames: Sequence[RowFrames], rows: Tensor, columns: Tensor) -> tuple[RowFrames, Tensor]:
+    """The frames and positions of a sequence put together from tokens of several rows; no frame may be cut in two.
+
+    Args:
+        frames: of each row.
+        rows: (tokens,) which row a token is of.
+        columns: (tokens,) its index in that row.
+
+    Returns:
+        The frames by their places in the sequence, and positions (3, 1, tokens).
+    """
+    starts = {(row, start): frame for row, held in enumerate(frames) for start, frame in held.placed}
+    places = enumerate(zip(rows.tolist(), columns.tolist(), strict=True))
+    packed = RowFrames([PlacedFrame(index, starts[place]) for index, place in places if place in starts])
+    offsets = torch.stack([held.offsets(int(columns.max()) + 1) for held in frames], 1)
+    return packed, (offsets[:, rows, columns] + columns)[:, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
