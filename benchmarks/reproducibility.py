@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from vz_env.errors import ConfigError
 from vz_env.prompts import PROMPT_VERSION, prompt_hash
 
 from .parsers import PARSER_VERSION
@@ -32,9 +33,19 @@ def rules_of(options: Mapping[str, Any]) -> dict[str, str]:
     return {
         "frames": frames,
         "resize": f"exactly {size}" if size else RESIZE_RULE,
-        "prompts": f"version {PROMPT_VERSION}, {prompt_hash()}",
+        "prompts": f"version {PROMPT_VERSION}, {_wording(options)}",
         "answers": f"strict parser; named parsers version {PARSER_VERSION}",
     }
+
+
+def _wording(options: Mapping[str, Any]) -> str:
+    """The hash of what the policy can be told under some options."""
+    protocol = str(options.get("protocol", "strict"))
+    has_options = any(options.get(name) for name in ("eyes", "zoom_fps")) or options.get("zoom_mode", "free") != "free"
+    try:
+        return prompt_hash(protocol, with_options=has_options)
+    except ConfigError:
+        return "of a protocol that is not ours"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The wording of every message the environment says, in one place, versioned and hashed.
 
 A policy is trained on exactly these strings: a change of a single character changes `prompt_hash()` and wants a new
-`PROMPT_VERSION`. The protocol `videozoomer` has a wording of its own. Functions take plain values, so that text can be
-written without a video at hand.
+`PROMPT_VERSION`; so does one in the words beside frames and in what is said of mistakes, which other modules write.
+The protocol `videozoomer` has a wording of its own. Functions take plain values, so that text can be written without a
+video at hand.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ __all__ = [
     "zoom_message",
 ]
 
-PROMPT_VERSION: Final = 1
+PROMPT_VERSION: Final = 2
+"""2: the palette marks where the largest colour changes with `new`."""
 
 EPISODE_OVER: Final = "Episode over."
 """The text of the observation that comes with the end of an episode."""
@@ -250,37 +252,16 @@ def _eye_lines(grammar: Grammar) -> list[str]:
     return lines
 
 
-def prompt_hash(*, with_options: bool = False) -> str:
-    """A short hash of the wording here, for logs and records: 16 hexadecimal digits.
+def prompt_hash(protocol: str = "strict", *, with_options: bool = False) -> str:
+    """A short hash of everything a policy can be told, for logs and records: 16 hexadecimal digits.
+
+    It covers the messages, the sentences of every mistake, the words of the palette, and the wording of the protocol.
 
     Args:
+        protocol: whose wording.
         with_options: also hash what eyes, budgets and modes add that are off by default.
     """
-    segment, invalid = Segment(1.0, 2.5), InvalidAction("BAD_RANGE", "Why.")
-    frames = {"timestamps_seconds": (0.0, 0.625), "descriptions": ("teal 88%", "")}
-    samples = [str(PROMPT_VERSION), EPISODE_OVER, system_message(Budget()), system_message(Budget(max_zooms=0))]
-    for zooms_left in (0, 1, 2):
-        left = {"zooms_left": zooms_left, "frames_per_zoom": 16}
-        question = {"question": "Q?", "options": ("x", "y"), "duration_seconds": 9.5, "context_text": "C"}
-        samples += [
-            overview_message(**question, **frames, **left),  # type: ignore[arg-type]
-            zoom_message(segment=segment, **frames, **left, is_start_clamped=True, is_end_clamped=True),  # type: ignore[arg-type]
-            error_message(invalid, **left),  # type: ignore[arg-type]
-        ]
-        if with_options:
-            samples += _optional_samples(left)
+    from .prompt_samples import wording_samples
+
+    samples = [str(PROMPT_VERSION), *wording_samples(protocol, with_options=with_options)]
     return hashlib.sha256("\x00".join(samples).encode()).hexdigest()[:16]
-
-
-def _optional_samples(left: dict[str, int]) -> list[str]:
-    """Wordings that only options bring."""
-    from .subtitles import SubtitleLine
-
-    segment, lines = Segment(1.0, 2.5), [SubtitleLine(1.0, 2.0, "words")]
-    every = Grammar(crop=True, subtitle_search=True, several_zooms=True, aliases=True)
-    head = zoom_lines(segment=segment, timestamps_seconds=(), descriptions=(), fixed_fps=2.0, crop=(0.0, 0.0, 0.5, 1.0))
-    searches = [
-        search_message(words="w", lines=lines[:shown], found=found, extras=["x"], **left)
-        for shown, found in ((0, 0), (1, 1), (1, 2))
-    ]
-    return [system_message(Budget(), every), *head, *searches, left_line(**left, extras=["x"])]

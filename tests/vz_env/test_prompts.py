@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from vz_env import prompts
+from vz_env.action_types import INVALID_CODES
 from vz_env.actions import InvalidAction, Zoom, parse_action
 from vz_env.budget import Budget
 from vz_env.episode import Segment
+from vz_env.prompt_samples import wording_samples
 
 QUESTION = {
     "question": "In the teal scene a card appears. Which colour is it?",
@@ -122,15 +124,48 @@ def test_prompt_hash_changes_with_the_wording(monkeypatch):
 
 
 def test_prompt_hash_is_the_one_of_this_version():
-    """When this fails, the wording has changed: raise PROMPT_VERSION, then write the new pair down here."""
-    assert (prompts.PROMPT_VERSION, prompts.prompt_hash()) == (1, "fda9346c409f6445")
+    """When this fails, the wording has changed: raise PROMPT_VERSION, then write the new hashes down here."""
+    hashes = [prompts.prompt_hash(), prompts.prompt_hash(with_options=True), prompts.prompt_hash("videozoomer")]
+
+    assert (prompts.PROMPT_VERSION, hashes) == (2, ["e7f1bee39605b27b", "af9eef4549eb4609", "655eddc026a065b6"])
 
 
-def test_prompt_hash_with_options_is_the_one_of_this_version(monkeypatch):
-    assert prompts.prompt_hash(with_options=True) == "da665ca7b4a738b2"
+def test_what_is_off_does_not_change_the_hash(monkeypatch):
+    plain, every = prompts.prompt_hash(), prompts.prompt_hash(with_options=True)
     monkeypatch.setattr(prompts, "_eye_lines", lambda grammar: [])
-    assert prompts.prompt_hash(with_options=True) != "da665ca7b4a738b2"
-    assert prompts.prompt_hash() == "fda9346c409f6445"  # what is off changes nothing
+
+    assert prompts.prompt_hash(with_options=True) != every
+    assert prompts.prompt_hash() == plain
+
+
+@pytest.mark.parametrize(
+    ("place", "changed"),
+    [
+        ("vz_env.prompt_samples.mark_changes", lambda lines: lines),
+        ("vz_env.prompt_samples.describe_palette", lambda picture, time, episode: "teal"),
+        ("vz_env.zoom_rules.format_number", lambda number: f"{number:.1f}"),
+        ("vz_env.actions.InvalidAction", lambda code, message: InvalidAction(code, "No.")),
+    ],
+)
+def test_the_hash_sees_words_that_other_modules_write(monkeypatch, place, changed):
+    before = prompts.prompt_hash()
+    monkeypatch.setattr(place, changed)
+
+    assert prompts.prompt_hash() != before
+
+
+def test_the_hash_sees_the_wording_of_the_published_protocol(monkeypatch):
+    before = prompts.prompt_hash("videozoomer")
+    monkeypatch.setattr("vz_env.protocols.published._LAST_ROUND", "Last one.")
+
+    assert prompts.prompt_hash("videozoomer") != before
+
+
+@pytest.mark.parametrize(("with_options", "absent"), [(False, ["ZOOM_FIRST"]), (True, [])])  # that one is of a mode
+def test_every_code_of_a_mistake_is_in_the_samples(with_options, absent):
+    said = "\n".join(wording_samples("strict", with_options=with_options))
+
+    assert [code for code in INVALID_CODES if f"Error {code}: " not in said] == absent
 
 
 @pytest.mark.parametrize(
