@@ -1,4 +1,4 @@
-"""Advantages over sampled tokens: generalised advantage estimation with separate discounts inside and across turns.
+"""Advantages over sampled tokens: generalised advantage estimation inside and across turns, or group against group.
 
 Pure functions on padded batches. Tokens that the environment wrote (mask 0) are skipped, not discounted through: the
 estimate is the same however long an observation is.
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 
-__all__ = ["Discounts", "gae", "leave_one_out", "whiten"]
+__all__ = ["Discounts", "gae", "group_relative", "leave_one_out", "whiten"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,29 @@ def leave_one_out(rewards: Sequence[float], groups: Sequence[str]) -> list[float
         (sum(earned[group]) - reward) / max(1, len(earned[group]) - 1)
         for reward, group in zip(rewards, groups, strict=True)
     ]
+
+
+def group_relative(
+    rewards: Sequence[float], groups: Sequence[str], *, scale_by_std: bool = True, eps: float = 1e-6
+) -> list[float]:
+    """Rewards against the mean of their group, in its standard deviations (GRPO, arXiv 2402.03300, section 4.1.2).
+
+    Args:
+        rewards: n episode rewards.
+        groups: n names; episodes of one question share a name.
+        scale_by_std: whether to divide by the group's standard deviation, with n - 1 in its denominator.
+        eps: added to the deviation.
+
+    Returns:
+        n advantages; 0.0 for an episode that is alone in its group.
+    """
+    earned: defaultdict[str, list[float]] = defaultdict(list)
+    for reward, group in zip(rewards, groups, strict=True):
+        earned[group].append(reward)
+    scale = {
+        group: 1.0 / (stdev(alike) + eps) if scale_by_std and len(alike) > 1 else 1.0 for group, alike in earned.items()
+    }
+    return [(reward - fmean(earned[group])) * scale[group] for reward, group in zip(rewards, groups, strict=True)]
 
 
 def whiten(advantages: Tensor, mask: Tensor, *, eps: float = 1e-6) -> Tensor:

@@ -59,10 +59,12 @@ class OptimizerGroup:
         return (group for optimizer in self.optimizers for group in optimizer.param_groups)
 
 
-def adamw(*modules: nn.Module, lr: float, weight_decay: float = 0.0) -> OptimizerGroup:
-    """Plain AdamW over modules, betas (0.9, 0.95)."""
+def adamw(
+    *modules: nn.Module, lr: float, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.95)
+) -> OptimizerGroup:
+    """Plain AdamW over modules."""
     weights = [weight for module in modules for weight in module.parameters() if weight.requires_grad]
-    return OptimizerGroup([AdamW(weights, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay)])
+    return OptimizerGroup([AdamW(weights, lr=lr, betas=betas, weight_decay=weight_decay)])
 
 
 def muon_adamw(lm: nn.Module, *, lr: float, weight_decay: float = 0.01) -> OptimizerGroup:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vz_agents.advantages import Discounts, gae, leave_one_out, whiten
+from vz_agents.advantages import Discounts, gae, group_relative, leave_one_out, whiten
 
 numbers = st.floats(-3, 3, width=32)
 discount = st.floats(0.5, 1.0)
@@ -148,3 +148,18 @@ def test_an_episodes_own_reward_never_moves_its_baseline(episodes):
     moved = [rewards[0] + 5.0, *rewards[1:]]
     assert leave_one_out(moved, groups)[0] == pytest.approx(leave_one_out(rewards, groups)[0], abs=1e-5)
     assert len(leave_one_out(rewards, groups)) == len(rewards)
+
+
+@given(rewards=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=12), data=st.data())
+def test_group_relative_advantages_are_grpos(rewards, data):
+    groups = data.draw(st.lists(st.sampled_from("ab"), min_size=len(rewards), max_size=len(rewards)))
+    for scale_by_std in (True, False):
+        got = group_relative(rewards, groups, scale_by_std=scale_by_std)
+        for reward, group, advantage in zip(rewards, groups, got, strict=True):
+            alike = torch.tensor([r for r, name in zip(rewards, groups, strict=True) if name == group]).double()
+            scale = float(alike.std()) + 1e-6 if scale_by_std and len(alike) > 1 else 1.0
+            assert advantage == pytest.approx((reward - float(alike.mean())) / scale, abs=1e-6, rel=1e-6)
+
+
+def test_a_group_that_earned_the_same_has_no_advantage():
+    assert group_relative([0.1, 0.1, 0.1, 5.0], ["a", "a", "a", "b"]) == pytest.approx([0.0] * 4, abs=1e-9)

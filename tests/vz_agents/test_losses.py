@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vz_agents.losses import MAX_LOG_RATIO, clipped_surrogate, clipped_value_loss, entropy, kl_k3
+from vz_agents.losses import MAX_LOG_RATIO, clipped_surrogate, clipped_value_loss, entropy, kl_estimate, token_weights
 
 log_p = st.floats(-6, 0, width=32)
 number = st.floats(-4, 4, width=32)
@@ -77,7 +77,7 @@ def test_one_broken_log_probability_is_no_infinity(gap):
     loss, _ = surrogate(gap, 0.0, -1.0)
     assert math.isfinite(loss)
     assert loss <= 3.0
-    assert math.isfinite(float(kl_k3(torch.tensor([gap]), torch.tensor([0.0]))))
+    assert math.isfinite(float(kl_estimate(torch.tensor([gap]), torch.tensor([0.0]))))
     assert math.isfinite(math.exp(MAX_LOG_RATIO))
 
 
@@ -92,11 +92,11 @@ def test_the_value_loss_is_the_worse_of_two(value, old, wanted):
 def test_k3_is_never_negative_zero_at_equality_and_unbiased():
     torch.manual_seed(0)
     p, q = torch.log_softmax(torch.randn(2, 8), -1)
-    assert float(kl_k3(p, p).abs().max()) == 0.0
-    assert (kl_k3(p, q) >= 0).all()
+    assert float(kl_estimate(p, p).abs().max()) == 0.0
+    assert (kl_estimate(p, q) >= 0).all()
 
     exact = float((p.exp() * (p - q)).sum())
-    estimate = float((p.exp() * kl_k3(p, q)).sum())  # its expectation under p
+    estimate = float((p.exp() * kl_estimate(p, q)).sum())  # its expectation under p
     assert estimate == pytest.approx(exact, rel=1e-4)
 
 
@@ -108,5 +108,60 @@ def test_entropy_of_known_distributions():
 def test_terms_keep_the_shape_of_the_tokens():
     flat = torch.zeros(5)
     loss, clipped = clipped_surrogate(flat, flat, flat, clip_low=0.2, clip_high=0.2)
-    assert loss.shape == clipped.shape == kl_k3(flat, flat).shape == (5,)
+    assert loss.shape == clipped.shape == kl_estimate(flat, flat).shape == (5,)
     assert clipped_value_loss(flat, flat, flat, clip=0.2).shape == entropy(torch.zeros(5, 9)).shape == (5,)
+
+
+@given(log_prob=log_p, reference=log_p)
+def test_the_three_estimates_of_the_kl_are_schulmans(log_prob, reference):
+    ratio = reference - log_prob  # log of reference over policy
+    expected = {"k1": -ratio, "k2": ratio**2 / 2, "k3": math.exp(ratio) - 1 - ratio}
+    for kind, value in expected.items():
+        got = kl_estimate(torch.tensor([log_prob]), torch.tensor([reference]), kind)
+        assert float(got) == pytest.approx(value, rel=1e-5, abs=1e-5)
+
+
+def test_k1_is_unbiased_and_only_k2_and_k3_pull_towards_the_reference():
+    torch.manual_seed(0)
+    logits = torch.randn(8, dtype=torch.float64, requires_grad=True)
+    p, q = torch.log_softmax(logits, -1), torch.log_softmax(torch.randn(8, dtype=torch.float64), -1)
+    exact = (p.exp() * (p - q)).sum()
+    (gradient,) = torch.autograd.grad(exact, logits, retain_graph=True)
+    weights = p.detach().exp()  # what an average over the policy's own samples does
+
+    def average(kind):
+        loss = (weights * kl_estimate(p, q, kind)).sum()
+        return loss.item(), torch.autograd.grad(loss, logits, retain_graph=True)[0]
+
+    assert average("k1")[0] == pytest.approx(exact.item())
+    assert float(average("k1")[1].abs().max()) < 1e-12
+    torch.testing.assert_close(average("k2")[1], gradient)
+    assert float(torch.cosine_similarity(average("k3")[1], gradient, dim=0)) > 0.5
+
+
+def test_without_a_dual_clip_the_loss_of_a_negative_advantage_has_no_bound():
+    assert surrogate(math.log(9.0), 0.0, -2.0, dual_clip=None)[0] == pytest.approx(18.0, rel=1e-5)
+    assert surrogate(math.log(9.0), 0.0, -2.0, dual_clip=5.0)[0] == pytest.approx(10.0, rel=1e-5)
+
+
+MASK = torch.tensor([[0, 1, 1, 0, 1.0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 1]])
+
+
+def test_every_aggregation_weighs_what_it_says():
+    def weights(aggregation, tokens=8.0):
+        return token_weights(MASK, aggregation, tokens=torch.tensor(tokens), length=10)
+
+    torch.testing.assert_close(weights("token"), MASK / 8)
+    torch.testing.assert_close(weights("dapo", tokens=12.0), MASK / 12)  # with what other processes hold
+    torch.testing.assert_close(weights("sequence"), MASK / torch.tensor([[3.0], [1.0], [4.0]]) / 3)
+    torch.testing.assert_close(weights("constant"), MASK / 30)
+    for aggregation in ("dapo", "token", "sequence"):
+        assert float(weights(aggregation).sum()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_an_episode_without_sampled_tokens_weighs_nothing():
+    mask = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    for aggregation in ("dapo", "token", "sequence", "constant"):
+        weights = token_weights(mask, aggregation, tokens=mask.sum(), length=2)
+        assert weights[0].tolist() == [0.0, 0.0]
+        assert math.isfinite(float(weights.sum()))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vz_agents import ppo as module
+from vz_agents import ppo_batch
 from vz_agents.batching import Example
 from vz_agents.checkpoint import Checkpoints
 from vz_agents.ppo import PPO, PPOConfig, TrainingDiverged
@@ -51,7 +52,7 @@ def test_before_any_update_the_ratio_is_1(trainer):
 
 
 def test_after_an_update_it_is_not(trainer):
-    _, metrics = trainer(epochs=3, lr=3e-3, group_baseline=False).step()
+    _, metrics = trainer(epochs=3, lr=3e-3, estimator="gae").step()
     assert metrics["train/approx_kl"] > 1e-6
     assert metrics["train/kl_to_reference"] > 1e-6
 
@@ -66,7 +67,7 @@ def test_dropout_would_not_part_sampler_and_trainer(trainer):
 
 
 def test_the_critics_warm_up_leaves_the_policy_alone(trainer):
-    ppo = trainer(critic_warmup=2, epochs=2, group_baseline=False)
+    ppo = trainer(critic_warmup=2, epochs=2, estimator="gae")
     before = weights(ppo.model)
 
     ppo.step()
@@ -79,9 +80,9 @@ def test_the_critics_warm_up_leaves_the_policy_alone(trainer):
     assert all(torch.equal(w, before[name]) for name, w in ppo.reference.state_dict().items())  # frozen
 
 
-@pytest.mark.parametrize("group_baseline", [True, False])
-def test_groups_whose_samples_earned_the_same_are_left_out(trainer, monkeypatch, group_baseline):
-    ppo = trainer(group_baseline=group_baseline, samples=3)
+@pytest.mark.parametrize("estimator", ["group_gae", "gae"])
+def test_groups_whose_samples_earned_the_same_are_left_out(trainer, monkeypatch, estimator):
+    ppo = trainer(estimator=estimator, samples=3)
     sample, seen = module.sample_episodes, []
 
     def graded(*args, **given):
@@ -95,13 +96,12 @@ def test_groups_whose_samples_earned_the_same_are_left_out(trainer, monkeypatch,
             trajectory.reward = trajectory.turns[-1].reward
         return rollouts
 
-    rewards = ppo._rewards
+    estimate = ppo_batch.gae
     monkeypatch.setattr(module, "sample_episodes", graded)
-    monkeypatch.setattr(ppo, "_rewards", lambda rollouts: seen.append(rewards(rollouts)) or seen[-1])
+    monkeypatch.setattr(ppo_batch, "gae", lambda rewards, *a, **g: seen.append(rewards) or estimate(rewards, *a, **g))
     ppo.step()
-    ((*trained,),) = seen
-    totals = [sum(row) for row in trained]
-    if group_baseline:  # 1 - (0 + 0) / 2, and 0 - (1 + 0) / 2
+    totals = seen[0].sum(1).tolist()
+    if estimator == "group_gae":  # 1 - (0 + 0) / 2, and 0 - (1 + 0) / 2
         assert totals == pytest.approx([1.0, -0.5, -0.5] * 2)
     else:
         assert totals == pytest.approx([1.0, 0.0, 0.0] * 2 + [1.0] * 6)
@@ -156,8 +156,8 @@ def test_log_probs_that_are_nan_stop_the_run(trainer, monkeypatch):
 def test_error_trajectories_are_counted_and_left_out(trainer, monkeypatch):
     ppo = trainer(ids=("q0", "broken1", "q2", "broken3"))
     seen = []
-    make_batch = ppo._batch
-    monkeypatch.setattr(ppo, "_batch", lambda rollouts: seen.extend(rollouts) or make_batch(rollouts))
+    make_batch = module.make_batch
+    monkeypatch.setattr(module, "make_batch", lambda rollouts, *a: seen.extend(rollouts) or make_batch(rollouts, *a))
 
     rollouts, metrics = ppo.step()
 
@@ -196,17 +196,18 @@ def test_a_resumed_run_is_the_run_that_never_stopped(trainer, make_model, tmp_pa
     first = trainer(config)
     first.step()
     checkpoints = Checkpoints(tmp_path)
-    optimizers = {"policy": first.policy_optimizer, "value": first.value_optimizer}
-    checkpoints.save(first.iteration, first.model, optimizers, {})
+    first.skipped.count = 2
+    checkpoints.save(first.iteration, first.model, first.optimizers, first.state())
     torch.rand(7)  # a new process draws from another place
     resumed = trainer(config)
-    optimizers = {"policy": resumed.policy_optimizer, "value": resumed.value_optimizer}
-    resumed.iteration = checkpoints.restore(checkpoints.latest(), resumed.model, optimizers)["step"]
+    resumed.load_state(checkpoints.restore(checkpoints.latest(), resumed.model, resumed.optimizers))
+    assert (resumed.iteration, resumed.skipped_steps) == (1, 2)
     rollouts, metrics = resumed.step()
 
     assert resumed.iteration == straight.iteration == 2
     assert not changed(weights(straight.model), resumed.model, "")
-    assert all(metrics[name] == expected[name] for name in metrics if not name.startswith("time/"))
+    told = [name for name in metrics if not name.startswith(("time/", "memory/", "train/skipped"))]
+    assert {name: metrics[name] for name in told} == {name: expected[name] for name in told}
     assert len(rollouts) == 8
 
 
@@ -216,10 +217,9 @@ def test_a_resume_after_the_warm_up_keeps_both_optimisers(trainer, tmp_path):
         for _ in range(steps):
             ppo.step()
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(2, first.model, {"policy": first.policy_optimizer, "value": first.value_optimizer}, {})
+    checkpoints.save(2, first.model, first.optimizers, first.state())
     resumed = trainer()
-    optimizers = {"policy": resumed.policy_optimizer, "value": resumed.value_optimizer}
-    resumed.iteration = checkpoints.restore(checkpoints.latest(), resumed.model, optimizers)["step"]
+    resumed.load_state(checkpoints.restore(checkpoints.latest(), resumed.model, resumed.optimizers))
     resumed.step()
     assert not changed(weights(straight.model), resumed.model, "")
 
@@ -245,13 +245,13 @@ def test_no_reference_is_needed_without_a_kl_term(trainer):
 
 
 def test_each_turns_reward_lies_on_its_last_sampled_token(trainer):
-    ppo = trainer(prompts=1, samples=1)
-    (rollout,), _ = ppo.step()
+    ppo = trainer(prompts=1, samples=2)
+    (rollout, _), _ = ppo.step()
     for number, turn in enumerate(rollout.trajectory.turns):
         turn.reward = number + 1.0
     tokens = rollout.trajectory.tokens
 
-    rewards = module._token_rewards(rollout)
+    (rewards,) = ppo_batch.token_rewards([rollout])
 
     assert len(rollout.trajectory.turns) == 3
     assert sum(rewards) == 6.0
@@ -296,3 +296,91 @@ def test_the_reward_rises_where_one_letter_is_always_right(trainer, make_model, 
 
     assert rewards[0] < 0.6, rewards
     assert sum(rewards[-3:]) / 3 > 0.9, rewards
+
+
+@pytest.mark.parametrize("estimator", ["grpo", "rloo"])
+def test_estimators_without_a_critic_leave_it_alone(trainer, estimator):
+    ppo = trainer(estimator=estimator, critic_warmup=5, group_filter="off", kl_coef=0.1, entropy_coef=0.01, epochs=2)
+    before = weights(ppo.model)
+    _, metrics = ppo.step()
+    assert changed(before, ppo.model, "lm.")
+    assert not changed(before, ppo.model, "value_head.")
+    assert "train/value_loss" not in metrics
+
+
+def graded_by(monkeypatch, grade):
+    """Let a function of the episode's id and its number in the draw say what it earned."""
+    sample, draws = module.sample_episodes, []
+
+    def graded(*args, **given):
+        rollouts = sample(*args, **given)
+        draws.append([rollout.trajectory.episode_id for rollout in rollouts])
+        for number, rollout in enumerate(rollouts):
+            trajectory = rollout.trajectory
+            for turn in trajectory.turns:
+                turn.reward = 0.0
+            trajectory.turns[-1].reward = trajectory.reward = trajectory.score = grade(trajectory.episode_id, number)
+        return rollouts
+
+    monkeypatch.setattr(module, "sample_episodes", graded)
+    return draws
+
+
+def test_questions_are_drawn_again_until_enough_tell_their_samples_apart(trainer, monkeypatch):
+    ids = tuple(f"q{number}" for number in range(9))
+    useless = {"q0", "q1", "q2", "q3", "q4"}
+    draws = graded_by(monkeypatch, lambda name, number: 1.0 if name in useless else float(number % 2))
+    ppo = trainer(estimator="grpo", ids=ids, prompts=3, samples=2, refills=5)
+    seen = []
+    make_batch = module.make_batch
+    monkeypatch.setattr(module, "make_batch", lambda rollouts, *a: seen.extend(rollouts) or make_batch(rollouts, *a))
+
+    rollouts, metrics = ppo.step()
+
+    drawn = [name for draw in draws for name in draw]
+    assert len(drawn) == len(rollouts) == 2 * len(set(drawn))  # no question twice
+    assert len({rollout.trajectory.episode_id for rollout in seen} - useless) == 3 == len(seen) / 2
+    assert metrics["train/episodes"] == 6.0
+    assert metrics["group/zero_variance"] == pytest.approx(len(set(drawn) & useless) / len(set(drawn)))
+
+
+def test_refills_end_when_the_questions_do(trainer, monkeypatch):
+    draws = graded_by(monkeypatch, lambda name, number: 1.0)
+    ppo = trainer(estimator="grpo", refills=50, prompts=3, samples=2, kl_coef=0.0)
+    before = weights(ppo.model)
+    _, metrics = ppo.step()
+    assert sorted(name for draw in draws for name in draw) == sorted([*IDS, *IDS])
+    assert metrics["train/episodes"] == 0.0
+    assert not changed(before, ppo.model, "")
+
+
+@pytest.mark.parametrize("aggregation", ["dapo", "token", "sequence", "constant"])
+def test_micro_batches_add_up_in_every_aggregation(trainer, aggregation):
+    options = {"aggregation": aggregation, "estimator": "rloo", "group_filter": "off", "kl_coef": 0.1}
+    whole, parts = trainer(**options), trainer(micro_tokens=1, **options)
+    _, one = whole.step()
+    _, other = parts.step()
+    for name in ("train/policy_loss", "train/grad_norm", "train/entropy"):
+        assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-7)
+
+
+def test_a_run_that_stops_leaves_what_it_was_looking_at(trainer, monkeypatch, tmp_path):
+    ppo = trainer()
+    ppo.out = tmp_path
+    score = ppo._score
+    monkeypatch.setattr(ppo, "_score", lambda *given: replace(score(*given), log_probs=torch.tensor([math.nan])))
+    with pytest.raises(TrainingDiverged):
+        ppo.step()
+    lines = (tmp_path / "diverged" / "trajectories.jsonl").read_text().splitlines()
+    assert len(lines) == 8
+    assert "by nan on average" in (tmp_path / "diverged" / "reason.json").read_text()
+
+
+def test_a_critic_whose_gradients_are_not_finite_is_skipped_and_counted(trainer, monkeypatch):
+    ppo = trainer(critic_steps=2)
+    loss = module.clipped_value_loss
+    monkeypatch.setattr(module, "clipped_value_loss", lambda *a, **g: loss(*a, **g) * math.nan)
+    before = weights(ppo.model)
+    _, metrics = ppo.step()
+    assert not changed(before, ppo.model, "value_head.")
+    assert metrics["train/skipped_steps"] == ppo.skipped_steps == 2

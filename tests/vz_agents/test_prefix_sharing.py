@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
-from vz_agents.batching import pad, predict, score_tokens, sharing_batches
+from vz_agents.batching import pad, predict, sharing_batches
 from vz_agents.prefix_sharing import PrefixTree, enable_sharing
+from vz_agents.token_scores import score_tokens
 
 rows_of_few_ids = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=8), min_size=1, max_size=6)
 
@@ -46,7 +47,7 @@ class Bare(torch.nn.Module):
         super().__init__()
         self.lm = lm
 
-    def hidden(self, ids, **options):
+    def hidden(self, ids, *, frames=None, **options):
         return self.lm.base_model(input_ids=ids, **options).last_hidden_state
 
     def logits(self, hidden):
