@@ -9,6 +9,8 @@ PACKAGES = [n for name, folder in FOLDERS.items() for n in (name, *(f"{name}.{su
 
 EXTRAS = {
     "llm": ["torch>=2.6", "transformers>=5.0", "tokenizers>=0.22", "safetensors>=0.5", "tensorboard>=2.18"],
+    "lora": ["peft>=0.18", "accelerate>=1.0"],
+    "gguf": ["gguf>=0.17"],
     "sb3": ["stable-baselines3>=2.6", "tensorboard>=2.18"],
     "openai": ["openai>=2.0"],
     "plots": ["matplotlib>=3.9"],

@@ -124,7 +124,7 @@ class Checkpoints:
         """
 
         def write(folder: Path) -> None:
-            model.save(folder)
+            model.save_state(folder)
             tensors, settings = _split({name: group.state_dict() for name, group in optimizers.items()})
             save_file(tensors, folder / _OPTIMIZER_FILE)
             _write_json(folder / _SETTINGS_FILE, settings)
@@ -154,10 +154,8 @@ class Checkpoints:
             altered = record["sha256"].items() - hash_files(folder, record["sha256"]).items()
             if altered:
                 raise ValueError(f"{', '.join(sorted(name for name, _ in altered))} was altered")
-            saved = LanguageModel.load(folder)
             states = _join(load_file(folder / _OPTIMIZER_FILE), _read_json(folder / _SETTINGS_FILE))
-            model.lm.load_state_dict(saved.lm.state_dict())
-            model.value_head.load_state_dict(saved.value_head.state_dict())
+            model.load_state(folder)
             for name, group in optimizers.items():
                 group.load_state_dict(states[name])
             return dict(record["state"])

@@ -7,10 +7,11 @@ trains on two CPU cores. The value head reads detached hidden states, so the cri
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging
 
 from vz_env.errors import ConfigError
@@ -30,6 +32,7 @@ from .tiny_llama import TinyConfig, build_tiny_llama
 __all__ = ["LanguageModel", "TinyConfig", "ValueHead", "no_progress_bar"]
 
 _VALUE_FILE: Final = "value_head.safetensors"
+_ADAPTER_FILE: Final = "adapter.safetensors"
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 """What the libraries raise for a folder that holds no model, or half of one."""
 
@@ -134,12 +137,74 @@ class LanguageModel(nn.Module):
         return cls(lm, tokenizer, system=system)
 
     def save(self, folder: Path) -> None:
-        """Write weights, tokenizer and value head as safetensors and JSON into a new or existing folder."""
+        """Write weights, tokenizer and value head as safetensors and JSON into a new or existing folder.
+
+        An adapter is merged into the weights, so that whatever loads the folder needs to know nothing of it.
+        """
+        from .lora import has_adapter, merged_weights
+
         folder.mkdir(parents=True, exist_ok=True)
         with no_progress_bar():
-            self.lm.save_pretrained(folder)
+            self.lm.save_pretrained(folder, state_dict=merged_weights(self.lm) if has_adapter(self) else None)
         self.tokenizer.save_pretrained(folder)
         save_file(self.value_head.state_dict(), folder / _VALUE_FILE)
+
+    def save_state(self, folder: Path) -> None:
+        """Write what training changes, exactly: everything, or the weights that are trained beside frozen ones."""
+        from .lora import has_adapter
+
+        if not has_adapter(self):
+            self.save(folder)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self._trained_weights(), folder / _ADAPTER_FILE)
+        save_file(self.value_head.state_dict(), folder / _VALUE_FILE)
+
+    def load_state(self, folder: Path) -> None:
+        """Restore what `save_state` wrote, in place.
+
+        Raises:
+            ConfigError: there is no model in the folder.
+            ValueError: it is of another model, or of one that is trained otherwise.
+        """
+        from .lora import has_adapter
+
+        if has_adapter(self) != (folder / _ADAPTER_FILE).is_file():
+            raise ValueError("it is of a model with an adapter, or this one has an adapter and it is not")
+        if has_adapter(self):
+            self._load_trained_weights(load_file(folder / _ADAPTER_FILE))
+            self.value_head.load_state_dict(load_file(folder / _VALUE_FILE))
+            return
+        saved = LanguageModel.load(folder)
+        self.lm.load_state_dict(saved.lm.state_dict())
+        self.value_head.load_state_dict(saved.value_head.state_dict())
+
+    def _trained_weights(self) -> dict[str, Tensor]:
+        named = self.lm.named_parameters()
+        return {name: weight.detach().contiguous() for name, weight in named if weight.requires_grad}
+
+    @torch.no_grad()
+    def _load_trained_weights(self, saved: dict[str, Tensor]) -> None:
+        own = self._trained_weights()
+        if own.keys() != saved.keys():
+            raise ValueError("it holds an adapter of another model")
+        for name, weight in own.items():
+            weight.copy_(saved[name])
+
+    def reference(self) -> LanguageModel:
+        """What a KL is measured to while this model is trained: itself as it is now, frozen.
+
+        With an adapter that is new, it is this model with the adapter switched off, which takes no memory.
+        """
+        from .lora import WithoutAdapter, has_adapter
+
+        if has_adapter(self):
+            return cast("LanguageModel", WithoutAdapter(self))
+        return copy.deepcopy(self).eval().requires_grad_(False)
+
+    def recompute(self) -> None:
+        """From now on keep no states of the layers for the backward pass: it computes them again, in less memory."""
+        self.lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     @property
     def num_parameters(self) -> int:
@@ -195,7 +260,30 @@ class LanguageModel(nn.Module):
         Returns:
             (batch, length, hidden_size).
         """
-        return self.lm.base_model(input_ids=ids, **kwargs).last_hidden_state
+        with self._forward_options(kwargs):
+            return self.lm.base_model(input_ids=ids, **kwargs).last_hidden_state
+
+    @contextmanager
+    def _forward_options(self, options: dict[str, Any]) -> Iterator[None]:
+        """Fill in options of a forward pass: no cache unless one is given, and recomputing where gradients are on.
+
+        Layers recompute in training mode alone, and PPO trains in evaluation mode for the sake of dropout: so the
+        layers themselves are told that they train, and what is inside them is not.
+        """
+        if options.get("past_key_values") is None:
+            options.setdefault("use_cache", False)
+        layers: list[nn.Module] = []
+        if torch.is_grad_enabled() and not options.get("use_cache"):
+            kinds = (layer for layer in self.lm.modules() if isinstance(layer, GradientCheckpointingLayer))
+            layers = [layer for layer in kinds if layer.gradient_checkpointing]
+        modes = [layer.training for layer in layers]
+        for layer in layers:
+            layer.training = True
+        try:
+            yield
+        finally:
+            for layer, mode in zip(layers, modes, strict=True):
+                layer.training = mode
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits (..., vocab) of hidden states, in fp32: log-probabilities are compared at 1e-5."""

@@ -152,16 +152,17 @@ class VisionLanguageModel(LanguageModel):
         length = ids.shape[1]
         if position_ids is None or position_ids.ndim == 2:
             position_ids = self.positions(rows, length, position_ids)
-        embedded = self.lm.get_input_embeddings()(ids)
-        placed = [frame for row in rows for _, frame in row.placed]
-        if placed:
-            features, *deeper = self._features(placed)
-            is_frame = torch.stack([row.is_frame(length) for row in rows]).to(self.device)
-            embedded = embedded.masked_scatter(is_frame[..., None], features.to(embedded.dtype))
-            if deeper:  # Qwen3-VL adds what lower layers of the tower made to the first layers' states
-                kwargs |= {"visual_pos_masks": is_frame, "deepstack_visual_embeds": deeper}
-        text_model = self.lm.model.language_model
-        return text_model(inputs_embeds=embedded, position_ids=position_ids, **kwargs).last_hidden_state
+        with self._forward_options(kwargs):
+            embedded = self.lm.get_input_embeddings()(ids)
+            placed = [frame for row in rows for _, frame in row.placed]
+            if placed:
+                features, *deeper = self._features(placed)
+                is_frame = torch.stack([row.is_frame(length) for row in rows]).to(self.device)
+                embedded = embedded.masked_scatter(is_frame[..., None], features.to(embedded.dtype))
+                if deeper:  # Qwen3-VL adds what lower layers of the tower made to the first layers' states
+                    kwargs |= {"visual_pos_masks": is_frame, "deepstack_visual_embeds": deeper}
+            text_model = self.lm.model.language_model
+            return text_model(inputs_embeds=embedded, position_ids=position_ids, **kwargs).last_hidden_state
 
     def _features(self, frames: Sequence[Frame]) -> list[Tensor]:
         """What the tower makes of the frames, one after the other: (tokens, hidden_size) for each layer that reads it.

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from vz_agents.batching import pad
+from vz_agents.batching import pad, predict
 from vz_agents.frames import Chunk, Frame, PlacedFrame, RowFrames, cut_into_patches
 from vz_agents.language_policy import LanguagePolicy
 from vz_agents.model import LanguageModel
 from vz_agents.rollout import collect_rollouts
 from vz_agents.sampler import SamplerConfig, complete, sample_episodes
+from vz_agents.token_scores import score_tokens
 from vz_env.actions import format_answer, format_zoom
 from vz_env.errors import ConfigError
 
@@ -178,6 +179,33 @@ def test_sampled_log_probs_are_those_of_a_training_forward(make_vlm, make_seeing
         record = rollout.trajectory.tokens
         assert record.ids.count(model.chat.image_id) == sum(frame.tokens for _, frame in rollout.frames.placed)
     torch.testing.assert_close(recorded(rollouts), train_forward(model, rollouts), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_forward_that_shares_prefixes_is_that_of_every_row_alone(
+    make_vlm, make_seeing_envs, needle, script_replies, family
+):
+    model = make_vlm(family=family, end_bias=4.0)
+    rollouts = play_ragged(model, make_seeing_envs, needle, script_replies)
+    records, frames = [rollout.trajectory.tokens for rollout in rollouts], [rollout.frames for rollout in rollouts]
+    ids, mask = (pad([getattr(record, name) for record in records], dtype=torch.long) for name in ("ids", "mask"))
+    lengths = []
+    hidden = model.hidden
+    model.hidden = lambda given, **kwargs: lengths.append(given.shape) or hidden(given, **kwargs)
+
+    shared = score_tokens(model, ids, mask, frames=frames)
+    shared.log_probs.sum().backward()
+
+    assert lengths == [(1, lengths[0][1])]  # packed
+    assert lengths[0][1] < 0.8 * int((ids > 0).sum())
+    torch.testing.assert_close(shared.log_probs.detach(), train_forward(model, rollouts), atol=1e-5, rtol=0)
+    weights = [weight for weight in model.lm.parameters() if weight.requires_grad]
+    gradients = [weight.grad.clone() for weight in weights]
+    model.zero_grad()
+    logits, _, written = predict(model, ids, mask, frames)
+    torch.log_softmax(logits, -1).gather(-1, written[:, None]).sum().backward()
+    for one, other in zip(gradients, (weight.grad for weight in weights), strict=True):
+        assert (one - other).norm() <= 1e-5 * other.norm()
 
 
 def test_permuted_frames_change_log_probs(make_vlm, make_seeing_envs, needle, script_replies):
