@@ -1,8 +1,8 @@
-"""One-shot evaluation as a benchmark's own code does it: frames, its prompt, one reply, no zoom.
+"""One-shot evaluation as a benchmark's own code does it: frames, a prompt, one reply, no zoom.
 
-Wraps any policy that answers single observations. What the environment says is replaced by the official prompt, with
-the subtitles of the frames that are shown where the episode has any, and with the question's picture after the video
-where the question is about one; the whole reply is the answer.
+Wraps any policy that answers single observations. What the environment says is replaced by the benchmark's one-shot
+prompt or by a template of the user's, with the subtitles of the frames that are shown where the episode has any, and
+with the question's picture after the video where the question is about one; the whole reply is the answer.
 """
 
 from __future__ import annotations
@@ -27,37 +27,49 @@ from vz_env.video.opening import open_reader
 
 from .adapters.benchmark import plain_prompt
 from .adapters.catalogue import BENCHMARKS
+from .prompt_template import PromptTemplate
 
 if TYPE_CHECKING:
     from vz_env.budget import Budget
 
 __all__ = ["OneShot", "question_picture"]
 
-SUBTITLES: Final = "This video's subtitles are listed below:"
+SUBTITLES: Final = "Said at the frames of the video:"
 _MAX_PICTURE_BYTES: Final = 32 << 20
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
 class OneShot:
-    """A policy that answers official prompts.
+    """A policy that answers one-shot prompts.
 
     Args:
         policy: whose `act` replies; it is shown one observation a question.
         dataset: name of the benchmark whose prompt is used; any other gets question, options and a closing sentence.
+        template: a prompt in place of the benchmark's.
         root: folder that the pictures of questions must lie in.
         frames: how many frames are shown.
         max_pixels: of the question's picture, when no frame beside it says the size.
     """
 
     def __init__(
-        self, policy: Policy, dataset: str, *, root: Path | None = None, frames: int = 32, max_pixels: int = 100_352
+        self,
+        policy: Policy,
+        dataset: str,
+        *,
+        template: PromptTemplate | None = None,
+        root: Path | None = None,
+        frames: int = 32,
+        max_pixels: int = 100_352,
     ) -> None:
         """Keep the policy and the prompt."""
         self.policy, self.root, self.frames, self.max_pixels = policy, root, frames, max_pixels
+        self.template = template
         self.prompt: Callable[[Episode], str] = getattr(BENCHMARKS.get(dataset), "prompt", plain_prompt)
-        self.name = f"{policy_name(policy)}, official prompt"
+        self.name = f"{policy_name(policy)}, {'own' if template else 'one-shot'} prompt"
         self.needs_frames, self.reads_key = needs_frames(policy), reads_key(policy)
-        self.fingerprint = f"one-shot-1-{frames}-{dataset}-{fingerprint(policy)}"
+        self.fingerprint = (
+            f"one-shot-2-{frames}-{dataset}-{template.fingerprint if template else ''}-{fingerprint(policy)}"
+        )
 
     def budget_for(self, budget: Budget) -> Budget:
         """One turn, no zooms, an overview of `frames` frames."""
@@ -65,16 +77,17 @@ class OneShot:
         return dataclasses.replace(budget, **own, min_overview_frames=None)
 
     def act(self, observations: Sequence[Observation]) -> list[str]:
-        """Ask the policy the official way; what it says is the answer, inside tags where it has put none."""
-        replies = self.policy.act([self._official(observation) for observation in observations])
+        """Ask the policy in one shot; what it says is the answer, inside tags where it has put none."""
+        replies = self.policy.act([self._asked(observation) for observation in observations])
         return [reply if "<answer>" in reply else f"<answer>{reply}</answer>" for reply in replies]
 
-    def _official(self, observation: Observation) -> Observation:
+    def _asked(self, observation: Observation) -> Observation:
         episode = observation.episode
-        text = self.prompt(episode)
-        if episode.subtitles is not None:
-            said = _said(_track(episode.subtitles), observation.timestamps)
-            text = "\n".join([SUBTITLES, *said, text]) if said else text
+        said = _said(_track(episode.subtitles), observation.timestamps) if episode.subtitles is not None else []
+        if self.template is not None:
+            text = self.template.fill(episode, said)
+        else:
+            text = "\n".join([SUBTITLES, *said, self.prompt(episode)] if said else [self.prompt(episode)])
         frames, timestamps = observation.frames, observation.timestamps
         if self.needs_frames:
             for path in episode.question_images:

@@ -23,8 +23,8 @@ def lettered(options: Sequence[str], form: str = "{letter}. {option}") -> str:
 
 
 def plain_prompt(episode: Episode) -> str:
-    """Question, options, and the sentence that most evaluation code ends with; what is used where no own prompt is."""
-    ending = "Answer with the option's letter from the given choices directly." if episode.options else ""
+    """Question, options, and a sentence that asks for a letter; what is used where no own prompt is."""
+    ending = "Answer with the letter of the right option." if episode.options else ""
     return "\n".join(part for part in (episode.question, lettered(episode.options), ending) if part)
 
 
@@ -40,7 +40,8 @@ class Benchmark:
         needs: the tree of files it wants under the root, one line a file, with a comment behind `#`.
         variants: names for `vz eval --benchmark`, each with the loader's options.
         parser: the compatibility parser of its official scorer, a key of `vz_benchmarks.parsers.PARSERS`.
-        prompt: the official one-shot prompt of a question, without frames and subtitles.
+        prompt: the one-shot prompt of a question, laid out as the official one and in our words, without frames and
+            subtitles.
     """
 
     name: str

@@ -21,7 +21,7 @@ _FILES: Final = {"validation": "lvb_val.json", "test": "lvb_test_wo_gt.json"}
 
 
 def prompt(episode: Episode) -> str:
-    """The official question text, which follows the frames and, in the subtitled variant, the subtitles among them."""
+    """The question, which follows the frames and, in the subtitled variant, the subtitles among them."""
     return f"Question: {plain_prompt(episode)}"
 
 

@@ -24,7 +24,7 @@ _CLOCK: Final = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)", re.A
 def prompt(episode: Episode) -> str:
     """The question with its options inside, as the annotation file holds it, and a sentence that asks for a letter."""
     options = lettered(episode.options, "({letter}) {option}")
-    return f"{episode.question}\n{options}\nAnswer the question with the option letter"
+    return f"{episode.question}\n{options}\nReply with the letter of the option."
 
 
 BENCHMARK: Final = Benchmark(

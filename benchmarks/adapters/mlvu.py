@@ -26,11 +26,11 @@ _TASKS: Final = {"findNeedle": "needle", "needleQA": "needle", "subPlot": "sub_s
 
 
 def prompt(episode: Episode) -> str:
-    """The official question text; the official code then begins the answer with `Best Option: (` itself."""
+    """The question as the official text lays it out; its own code then begins the answer itself."""
     if not episode.options:
         return episode.question
     options = lettered(episode.options, "({letter}) {option}")
-    return f"Question: {episode.question}\nOptions:\n{options}\nOnly give the best option."
+    return f"Question: {episode.question}\nOptions:\n{options}\nReply with the best option alone."
 
 
 BENCHMARK: Final = Benchmark(

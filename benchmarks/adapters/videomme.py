@@ -27,11 +27,10 @@ _LETTER: Final = re.compile(r"\s*[A-D][.:)]\s*")
 
 
 def prompt(episode: Episode) -> str:
-    """The official question text."""
+    """As the official text lays it out: what to do, the question, the options, the beginning of an answer."""
     return (
-        "Select the best answer to the following multiple-choice question based on the video. Respond with only the "
-        f"letter (A, B, C, or D) of the correct option.\n{episode.question}\n{lettered(episode.options)}\n"
-        "The best answer is:"
+        "Which option answers this question about the video best? Reply with its letter (A, B, C or D) alone.\n"
+        f"{episode.question}\n{lettered(episode.options)}\nThe letter is:"
     )
 
 

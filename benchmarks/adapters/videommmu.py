@@ -33,19 +33,19 @@ DISCIPLINES: Final = {
     ),
 }
 _QUOTED: Final = re.compile(r"'([^']*)'?")
-_QUIZ: Final = "\nPlease ignore the Quiz question in last frame of the video."
+_QUIZ: Final = "\nA quiz in the last picture of the video is not the question: leave it aside."
 _APPLY: Final = (
-    "You should watch and learn the video content. Then apply what you learned to answer the following {kind} "
-    "question. The image for this question is at the end of the video.\n"
+    "Learn what the video teaches, and use it to answer this {kind} question. The picture that the question is about "
+    "follows the video.\n"
 )
 
 
 def prompt(episode: Episode) -> str:
-    """The official question text, by track."""
+    """The question as the official text lays it out, by track."""
     options = f"\n{lettered(episode.options)}" if episode.options else ""
     if episode.groups.get("track") != "adaptation":
         return f"{episode.question}{options}{_QUIZ}"
-    return f"{_APPLY.format(kind='multi-choice' if options else 'open-ended')}{episode.question}{options}"
+    return f"{_APPLY.format(kind='multiple-choice' if options else 'open')}{episode.question}{options}"
 
 
 BENCHMARK: Final = Benchmark(

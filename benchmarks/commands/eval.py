@@ -23,6 +23,7 @@ from ..console import note, progress_bar, show, show_table
 from ..decoding import DecodingArgs
 from ..one_shot import OneShot
 from ..policies import expand_policies, find_policy
+from ..prompt_template import PromptTemplate
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
 from ..runner import evaluate
@@ -73,8 +74,10 @@ class EvalArgs:
     """Only these questions."""
     shard: str = ""
     """Only one part of the questions, as i/n, such as 0/8; `vz merge` joins what the parts wrote."""
-    prompt: Literal["environment", "official"] = "environment"
-    """official: --frames frames, the benchmark's own prompt, one reply and no zoom; for policies that read or see."""
+    prompt: Literal["environment", "one-shot"] = "environment"
+    """one-shot: --frames frames, a prompt laid out as the benchmark's own, one reply and no zoom."""
+    prompt_file: Path | None = None
+    """A one-shot prompt of your own, such as the official one: text with {question}, {options}, {subtitles} in it."""
     seed: int = 0
     """Seed of the episodes."""
     workers: int = 2
@@ -139,8 +142,10 @@ def run_eval(args: EvalArgs) -> int:
     dataset = take_shard(dataset, args.shard)
     words = expand_policies(args.policy, dataset)
     policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in words]
-    if args.prompt == "official":
-        policies = [OneShot(one, dataset.name, root=dataset.root, frames=args.frames) for one in policies]
+    if args.prompt == "one-shot" or args.prompt_file is not None:
+        template = PromptTemplate.read(args.prompt_file) if args.prompt_file is not None else None
+        of_dataset = {"template": template, "root": dataset.root, "frames": args.frames}
+        policies = [OneShot(one, dataset.name, **of_dataset) for one in policies]
     write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(args))))
     results: list[EvalResult] = []
     with StopRequest() as stop, args.decoding.configured():

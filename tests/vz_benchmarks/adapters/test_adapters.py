@@ -50,14 +50,14 @@ def load(variant: str, root: Path, **more: Any) -> Dataset:
 
 
 def golden_text(dataset: Dataset) -> str:
-    """The official prompt, our first message and its frames, for every record."""
+    """The one-shot prompt, our first message and its frames, for every record."""
     env = VideoZoomEnv(dataset, describe="captions", budget={"overview_frames": FRAMES})
     lines = []
     for episode in dataset:
         seen, _ = env.reset(options={"episode_id": episode.id})
         lines += [
             f"=== {episode.id}",
-            f"--- official prompt\n{BENCHMARKS[dataset.name].prompt(episode)}",
+            f"--- one-shot prompt\n{BENCHMARKS[dataset.name].prompt(episode)}",
             f"--- observation\n{seen['text']}",
             f"--- frames {[read_number(frame) for frame in seen['frames']]} at {seen['timestamps'].tolist()}",
         ]
