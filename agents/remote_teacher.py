@@ -11,11 +11,13 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
 import os
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,6 +32,7 @@ from vz_env.prompts import system_message
 
 from .interchange.conversation import cut_at_frames
 from .interchange.escaping import escape_tokens
+from .journal import Journal
 from .policy import Observation
 from .rollout import EpisodeRun
 from .trajectory import Trajectory
@@ -120,12 +123,16 @@ class RemoteTeacher:
     Args:
         config: how to ask; of the environment by default.
         api_key: `OPENAI_API_KEY` by default; servers of one's own usually want none.
+        journal: a file that holds every reply as soon as it is there. What it holds is not asked for again, and counts
+            in `usage`, so that a run that was killed goes on without paying twice; `close` lets go of it.
 
     Raises:
         ConfigError: the openai package is not installed, or base URL or model are missing.
     """
 
-    def __init__(self, config: RemoteConfig | None = None, *, api_key: str | None = None) -> None:
+    def __init__(
+        self, config: RemoteConfig | None = None, *, api_key: str | None = None, journal: Path | None = None
+    ) -> None:
         """Connect to nothing yet."""
         try:
             import openai  # noqa: F401 - said here, not in the middle of an episode
@@ -138,6 +145,18 @@ class RemoteTeacher:
         self.batch_size = self.config.concurrency
         self._key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self._next_at = 0.0
+        self._is_known = False  # to the server, since this process began: before that a refusal is the caller's to mend
+        self._journal = None if journal is None else Journal(journal)
+        self._known: dict[str, str] = {}
+        for entry in self._journal.entries if self._journal else ():
+            self._known[entry["key"]] = entry["reply"]
+            self._count(entry["prompt_tokens"], entry["completion_tokens"])
+            self.usage.requests += 1
+
+    def close(self) -> None:
+        """Let go of the journal, if there is one; nothing can be asked afterwards."""
+        if self._journal is not None:
+            self._journal.close()
 
     def __repr__(self) -> str:
         """Show where and what; never the key."""
@@ -161,7 +180,9 @@ class RemoteTeacher:
         async def ask_all() -> list[str]:
             async with self._connect() as client:
                 gate = asyncio.Semaphore(self.config.concurrency)
-                return await asyncio.gather(*(self._ask(client, gate, self._messages(one)) for one in observations))
+                return await asyncio.gather(
+                    *(self._ask(client, gate, self._messages(one), one.episode.id) for one in observations)
+                )
 
         return _run(ask_all())
 
@@ -194,7 +215,8 @@ class RemoteTeacher:
         while run.observation is not None:
             messages.append(self._message(run.observation))
             try:
-                action = await self._ask(client, gate, messages)
+                # Attempts at the same question are told apart by their seeds: each gets a reply of its own.
+                action = await self._ask(client, gate, messages, f"{run.trajectory.episode_id} {run.seed}")
             except TeacherError as fault:
                 run.fail(fault)
                 break
@@ -202,30 +224,48 @@ class RemoteTeacher:
             await asyncio.to_thread(run.step, action)
         return run.finish()
 
-    async def _ask(self, client: AsyncOpenAI, gate: asyncio.Semaphore, messages: list[dict[str, Any]]) -> str:
-        """One reply, within the limits."""
+    async def _ask(
+        self, client: AsyncOpenAI, gate: asyncio.Semaphore, messages: list[dict[str, Any]], what: str
+    ) -> str:
+        """One reply, of the journal or of the server; `what` tells apart requests of the same words."""
+        async with gate:
+            if self._journal is None:
+                text, _, _ = await self._request(client, messages)
+                return text
+            asked = f"{self.fingerprint} {what} {json.dumps(messages)}"
+            key = hashlib.sha256(asked.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+            if key not in self._known:
+                text, prompt, completion = await self._request(client, messages)
+                # Nothing is awaited between the reply and its line: a kill costs the replies that never came.
+                self._journal.append(
+                    {"key": key, "reply": text, "prompt_tokens": prompt, "completion_tokens": completion}
+                )
+                self._known[key] = text
+            return self._known[key]
+
+    async def _request(self, client: AsyncOpenAI, messages: list[dict[str, Any]]) -> tuple[str, int, int]:
+        """One reply of the server, within the limits: its text, and the tokens that were read and written."""
         from openai import APIStatusError, OpenAIError
 
         config = self.config
         fields = {"model": config.model, "temperature": config.temperature, "max_tokens": config.max_tokens}
         request = {name: value for name, value in {**fields, **config.extra}.items() if value is not None}
-        async with gate:
-            await self._wait_for_turn()
-            try:
-                async with asyncio.timeout(config.deadline_seconds):
-                    reply = await client.chat.completions.create(messages=messages, **request)
-            except APIStatusError as fault:
-                self._refuse(fault.status_code, fault)
-            except TimeoutError:
-                raise TeacherError(f"{self!r}: no whole reply within {config.deadline_seconds:g} s") from None
-            except (OpenAIError, ValueError, TypeError) as fault:  # ValueError: a body that is cut off is no JSON
-                raise TeacherError(self._clean(f"{self!r}: {type(fault).__name__}: {fault}")) from None
+        await self._wait_for_turn()
+        try:
+            async with asyncio.timeout(config.deadline_seconds):
+                reply = await client.chat.completions.create(messages=messages, **request)
+        except APIStatusError as fault:
+            self._refuse(fault.status_code, fault)
+        except TimeoutError:
+            raise TeacherError(f"{self!r}: no whole reply within {config.deadline_seconds:g} s") from None
+        except (OpenAIError, ValueError, TypeError) as fault:  # ValueError: a body that is cut off is no JSON
+            raise TeacherError(self._clean(f"{self!r}: {type(fault).__name__}: {fault}")) from None
         return self._read(reply)
 
     def _refuse(self, status: int, fault: Exception) -> NoReturn:
         """Turn a status into an error; `from None`, as a server may say the key in its refusal."""
         said = self._clean(f"{self!r}: status {status}: {fault}")
-        if status in _REFUSALS and not self.usage.replies:
+        if status in _REFUSALS and not self._is_known:
             raise ConfigError(f"{said}; check OPENAI_API_KEY, OPENAI_MODEL and OPENAI_BASE_URL") from None
         raise TeacherError(said) from None
 
@@ -243,26 +283,31 @@ class RemoteTeacher:
             self._next_at = at + 60.0 / config.requests_per_minute
             await asyncio.sleep(at - now)
 
-    def _read(self, reply: Any) -> str:
-        """The text of a reply, and what it cost."""
+    def _read(self, reply: Any) -> tuple[str, int, int]:
+        """The text of a reply, and the tokens that were read and written, which are counted."""
         usage = getattr(reply, "usage", None)
         prompt = getattr(usage, "prompt_tokens", None) or 0
         completion = getattr(usage, "completion_tokens", None) or 0
         if self.config.max_cost is not None and not (prompt or completion):
             raise TeacherError(f"{self!r}: the server tells no usage: max_cost cannot be held, use max_requests")
-        spent = self.usage
-        spent.prompt_tokens, spent.completion_tokens = (
-            spent.prompt_tokens + prompt,
-            spent.completion_tokens + completion,
-        )
-        spent.cost += (prompt * self.config.prompt_price + completion * self.config.completion_price) / 1e6
         choices = getattr(reply, "choices", None)
         message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
         content = getattr(message, "content", None)
-        if not isinstance(content, str) or not content.strip():
+        is_text = isinstance(content, str) and bool(content.strip())
+        self._count(prompt, completion, replies=int(is_text))
+        if not is_text:
             raise TeacherError(f"{self!r}: the server sent no text: wanted choices[0].message.content")
-        spent.replies += 1
-        return content if self._key == "none" else content.replace(self._key, _HIDDEN)
+        self._is_known = True
+        text = str(content) if self._key == "none" else str(content).replace(self._key, _HIDDEN)
+        return text, prompt, completion
+
+    def _count(self, prompt: int, completion: int, *, replies: int = 1) -> None:
+        """Add a reply's tokens to what was spent."""
+        spent, config = self.usage, self.config
+        spent.replies += replies
+        spent.prompt_tokens += prompt
+        spent.completion_tokens += completion
+        spent.cost += (prompt * config.prompt_price + completion * config.completion_price) / 1e6
 
     def _clean(self, text: str) -> str:
         """A message without the key, whatever the server put into it, and not too long."""

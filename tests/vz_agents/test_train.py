@@ -18,6 +18,7 @@ from vz_agents.learning_log import CURVE_NAME, LearningLog, read_curve, transcri
 from vz_agents.ppo import PPOConfig
 from vz_agents.sft import SFTConfig
 from vz_agents.train import SFT_FOLDER, TrainConfig, train_policy, train_uniform
+from vz_agents.train_config import claim_folder
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_env.budget import Budget
 from vz_env.datasets.needle import NeedleConfig, load_needle
@@ -72,7 +73,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def test_a_run_leaves_what_the_docs_say(whole):
     names = {path.name for path in whole.iterdir()}
     kept = {"training.json", "exemplars.jsonl", "sft", "checkpoints", "policy", "learning_curve.jsonl", "tensorboard"}
-    assert names == kept | {"base"}
+    assert names == kept | {"base", "attempts.jsonl", "exemplars.json"}
     assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["step-000003", "step-000004"]
     rows = read_curve(whole)
     assert [row["iteration"] for row in rows] == [0, 1, 2, 3]
@@ -124,6 +125,17 @@ def test_another_configuration_is_refused_and_says_what_differs(splits, whole, c
     assert hashes(whole) == before
 
 
+def test_a_folder_of_a_version_that_lacked_a_setting_goes_on(splits, whole, tmp_path):
+    asked = json.loads((whole / "training.json").read_text())
+    for name in ("reflection", "exemplars", "tool_bonus"):
+        del asked["train"][name]
+    del asked["train"]["sft"]["checkpoint_every"]
+    (tmp_path / "training.json").write_text(json.dumps(asked))
+    claim_folder(tmp_path, CONFIG, splits[0].revision)
+    with pytest.raises(ConfigError, match=r"tool_bonus is 0\.0, not 0\.5"):
+        claim_folder(tmp_path, replace(CONFIG, tool_bonus=0.5), splits[0].revision)
+
+
 def test_other_data_is_refused(splits, whole):
     train, validation = splits
     with pytest.raises(ConfigError, match="revision is "):
@@ -144,7 +156,9 @@ from pathlib import Path
 import torch
 from vz_agents.curriculum import CurriculumConfig
 from vz_agents.advantages import Discounts
+from vz_agents.exemplar_filters import ExemplarConfig
 from vz_agents.ppo import PPOConfig
+from vz_agents.reflection import ReflectionConfig
 from vz_agents.sft import SFTConfig
 from vz_agents.train import TrainConfig, train_policy
 from vz_env.budget import Budget
@@ -213,7 +227,7 @@ def test_stages_tell_their_names_and_how_far_they_are(splits, whole, begun):
 
     shutil.rmtree(begun / SFT_FOLDER)
     (begun / "exemplars.jsonl").unlink()
-    train_policy(*splits, begun, CONFIG, stage=stage, should_stop=lambda: True)
+    train_policy(*splits, begun, CONFIG, stage=stage, should_stop=lambda: "Reinforcement (PPO)" in told)
 
     assert list(told) == ["Exemplars of the scripted teacher", "Cold start (SFT)", "Reinforcement (PPO)"]
     assert told["Reinforcement (PPO)"] == [(1, 4)]

@@ -1,0 +1,137 @@
+"""What a training run is asked for, and the file in its folder that holds another run off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from vz_env.budget import Budget
+from vz_env.errors import ConfigError
+
+from .cold_base import REHEARSALS
+from .curriculum import CurriculumConfig
+from .exemplar_filters import ExemplarConfig
+from .ppo import PPOConfig
+from .reflection import ReflectionConfig
+from .sft import SFTConfig
+from .trajectory import as_plain
+
+__all__ = ["CONFIG_NAME", "TrainConfig", "claim_folder"]
+
+CONFIG_NAME: Final = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a policy is trained."""
+
+    model: str = ""
+    """A folder (or hub id) of a causal language model; empty: the tiny model on its cold-start base."""
+    from_scratch: bool = False
+    """Make the tiny model's cold-start base anew instead of taking the shipped one."""
+    teacher: str = ""
+    """Who plays the exemplars and repairs failures: package.module:Name, or openai for a server; empty: the scripted
+    experts of the needle dataset (a hasty one for exemplars)."""
+    base_url: str = ""
+    """Of the server, with --teacher openai; empty: OPENAI_BASE_URL. The key is OPENAI_API_KEY of the environment."""
+    teacher_model: str = ""
+    """The server's model; empty: OPENAI_MODEL."""
+    exemplar_episodes: int = 0
+    """Episodes that the teacher plays, the first of the split; 0: all. PPO plays all of them in any case."""
+    cold_start: bool = True
+    """Whether SFT comes first; without it PPO begins from the untrained weights."""
+    reinforce: bool = True
+    """Whether PPO follows; without it the cold start is the finished policy."""
+    reflection: bool = False
+    """Whether the cold start learns from repairs of the student's own failures too."""
+    tool_bonus: float = 0.0
+    """Reward besides for a right answer after a zoom that showed something new; the paper pays 0.5."""
+    describe: str = "palette"
+    """What describes a frame in words: none, palette or captions."""
+    seed: int = 0
+    """Added to the seed of every stage: runs with different seeds differ in all of them."""
+    eval_every: int = 5
+    """PPO iterations between evaluations on the validation split."""
+    eval_episodes: int = 32
+    """Episodes of such an evaluation."""
+    budget: Budget = field(default_factory=Budget)
+    """What an episode may cost."""
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    """Of a cold-start base made from scratch."""
+    rehearsals: int = REHEARSALS
+    """Conversations about generated lists that such a base is trained on after the curriculum."""
+    exemplars: ExemplarConfig = field(default_factory=ExemplarConfig)
+    """What is asked of exemplars."""
+    reflect: ReflectionConfig = field(default_factory=ReflectionConfig)
+    """How failures are repaired, with --reflection."""
+    sft: SFTConfig = field(default_factory=SFTConfig)
+    """The cold start."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """The second stage."""
+
+    def seeded(self) -> TrainConfig:
+        """This configuration with `seed` added to its stages'; the curriculum keeps its own, as the base is shared."""
+        sft, ppo = replace(self.sft, seed=self.sft.seed + self.seed), replace(self.ppo, seed=self.ppo.seed + self.seed)
+        return replace(self, sft=sft, ppo=ppo)
+
+    @property
+    def env_options(self) -> dict[str, Any]:
+        """Arguments of the environments, besides dataset and budget."""
+        reward = {"reward": {"zoom_bonus": self.tool_bonus}} if self.tool_bonus else {}
+        return {"describe": self.describe, "with_frames": False, **reward}
+
+
+def claim_folder(out: Path, config: TrainConfig, revision: str) -> None:
+    """Write what the run folder is for, or check that it is for the same.
+
+    A setting that the folder's run did not know yet counts as left at its default.
+
+    Args:
+        out: the run folder.
+        config: what is asked for.
+        revision: of the train split.
+
+    Raises:
+        ConfigError: it is for something else, and for what.
+    """
+    path = out / CONFIG_NAME
+    description = {"train": as_plain(asdict(config)), "revision": revision}
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(known, dict) or known.keys() != description.keys():
+            raise ConfigError(f"{path} is not of a training run: choose another folder with --out")
+        known = _with_defaults(known, {"train": as_plain(asdict(TrainConfig()))})
+        if known != description:
+            raise ConfigError(
+                f"{out} holds a run with another configuration ({', '.join(_differences(known, description))}): "
+                "choose another folder with --out, or remove that one"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".unfinished-{CONFIG_NAME}")
+    unfinished.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _with_defaults(known: Any, defaults: Any) -> Any:
+    """A configuration with what it lacks filled in."""
+    if not (isinstance(known, Mapping) and isinstance(defaults, Mapping)):
+        return known
+    filled = {name: _with_defaults(value, defaults.get(name)) for name, value in known.items()}
+    return {**{name: value for name, value in defaults.items() if name not in known}, **filled}
+
+
+def _differences(known: Any, wanted: Any, name: str = "") -> list[str]:
+    """What differs between two configurations as JSON holds them: `ppo.lr is 0.1, not 0.2` and so on."""
+    if not (isinstance(known, Mapping) and isinstance(wanted, Mapping)):
+        return [] if known == wanted else [f"{name} is {json.dumps(known)}, not {json.dumps(wanted)}"]
+    return [
+        line
+        for inner in sorted({*known, *wanted})
+        for line in _differences(
+            known.get(inner), wanted.get(inner), (f"{name}.{inner}" if name else inner).removeprefix("train.")
+        )
+    ]

@@ -1,0 +1,176 @@
+"""The cold start on tiny videos: its switches, what reflection leaves behind, and what a stop or a kill costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vz_agents.checkpoint import load_policy
+from vz_agents.cold_base import load_base
+from vz_agents.cold_start import EXEMPLARS, REFLECTIONS, _mix, cold_start, find_teacher
+from vz_agents.curriculum import CurriculumConfig
+from vz_agents.exemplars import ExemplarConfig, read_counts, read_exemplars
+from vz_agents.needle_expert import NeedleExpert
+from vz_agents.policy import as_policy
+from vz_agents.ppo import PPOConfig
+from vz_agents.reflection import ReflectionConfig
+from vz_agents.repairs import first_own_turn
+from vz_agents.rollout import collect_rollouts, run_episode
+from vz_agents.sft import SFTConfig
+from vz_agents.train import TrainConfig, train_policy
+from vz_agents.trajectory_files import write_trajectories
+from vz_env.actions import format_zoom
+from vz_env.env import VideoZoomEnv
+from vz_env.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def config(needle_budget):
+    return TrainConfig(
+        from_scratch=True,
+        reinforce=False,
+        budget=needle_budget,
+        curriculum=CurriculumConfig(steps=4, batch_size=2),
+        rehearsals=2,
+        teacher="vz_agents.needle_expert:NeedleExpert",
+        sft=SFTConfig(epochs=1, checkpoint_every=1),
+        ppo=PPOConfig(iterations=1, prompts=2, samples=2),
+    )
+
+
+@pytest.fixture(scope="module")
+def base(needle, config, tmp_path_factory):
+    """A run folder with the cold-start base, and the failures of a student that zooms to the wrong place."""
+    out = tmp_path_factory.mktemp("base")
+    cold_start(needle, out, replace(config, cold_start=False))
+
+    def student(seen):
+        if not seen.history:
+            return "<think>here</think>" + format_zoom((0, 8), 1)
+        return "<answer>none</answer>"
+
+    env = VideoZoomEnv(needle, budget=config.budget, with_frames=False)
+    played = [run_episode(env, as_policy(student), name, seed) for seed, name in enumerate(needle.ids)]
+    write_trajectories(out / "student.jsonl", played)
+    return out
+
+
+def begin(base: Path, out: Path, *names: str) -> Path:
+    """A run folder with some of what the base's holds."""
+    out.mkdir()
+    for name in ("base", *names):
+        (out / name).symlink_to(base / name)
+    return out
+
+
+def weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+REPAIRED = {"reflection": True, "reflect": ReflectionConfig(teacher="vz_agents.needle_reflector:NeedleReflector")}
+
+
+def test_reflection_joins_exemplars_and_repairs(needle, config, base, tmp_path):
+    out = begin(base, tmp_path / "run", "student.jsonl")
+    policy = train_policy(needle, None, out, replace(config, **REPAIRED))
+    kept, rejected = read_counts(out / REFLECTIONS)
+    repairs = read_exemplars(out / REFLECTIONS)
+    assert policy.name == "SFT"
+    assert kept == len(repairs) > 0
+    assert kept + sum(rejected.values()) == len(needle)
+    assert all(first_own_turn(one) == 1 and one.score == 1.0 for one in repairs)
+    assert (out / "student" / "policy.json").is_file()
+    assert not list(out.glob("*-checkpoints"))
+    assert weights(out / "sft") == weights(out / "policy") != weights(out / "student")
+    published = begin(base, tmp_path / "published", "student.jsonl")
+    unmasked = replace(REPAIRED["reflect"], mask_student=False)
+    train_policy(needle, None, published, replace(config, reflection=True, reflect=unmasked))
+    assert read_exemplars(published / REFLECTIONS) == repairs
+    assert weights(published / "sft") != weights(out / "sft")
+    assert weights(published / "student") == weights(out / "student")
+
+
+@pytest.mark.parametrize(("equal", "most"), [(True, 0.5), (True, 0.2), (False, 0.5), (False, 0.2)])
+def test_how_many_reflections_are_mixed_in(config, equal, most):
+    asked = replace(config, reflect=ReflectionConfig(equal_data=equal, most=most))
+    mixed = _mix([f"e{number}" for number in range(40)], [f"r{number}" for number in range(30)], asked)
+    reflections = sum(one.startswith("r") for one in mixed)
+    assert len(set(mixed)) == len(mixed) == (40 if equal else 40 + reflections)
+    assert reflections == {(True, 0.5): 20, (True, 0.2): 8, (False, 0.5): 30, (False, 0.2): 10}[equal, most]
+
+
+def test_without_a_cold_start_the_policy_is_the_base(needle, config, base):
+    policy = load_policy(base / "sft")
+    assert policy.name == "Start"
+    assert not (base / EXEMPLARS).exists()
+    theirs = load_base(base / "base").lm.state_dict()
+    assert all(torch.equal(weight, theirs[name]) for name, weight in policy.model.lm.state_dict().items())
+
+
+def test_without_reinforcement_the_cold_start_is_the_policy(needle, config, base, tmp_path):
+    out = begin(base, tmp_path / "run")
+    assert train_policy(needle, None, out, config).name == "SFT"
+    assert weights(out / "sft") == weights(out / "policy")
+    assert not (out / "checkpoints").exists()
+
+
+def test_the_tool_bonus_is_paid_for_a_right_answer_after_a_new_look(needle, config):
+    paid = {}
+    for bonus in (0.0, 0.5):
+        options = replace(config, tool_bonus=bonus).env_options
+        played = collect_rollouts(
+            lambda options=options: VideoZoomEnv(needle, budget=config.budget, **options),
+            NeedleExpert(), needle.ids, seed=0,
+        )  # fmt: skip
+        paid[bonus] = {one.episode_id: one.reward for one in played}
+        zoomed = {one.episode_id for one in played if one.score == 1.0 and one.metrics["zooms"]}
+    assert zoomed
+    for name in needle.ids:
+        assert paid[0.5][name] - paid[0.0][name] == pytest.approx(0.5 * (name in zoomed))
+
+
+def test_a_stop_in_the_middle_of_sft_costs_nothing(needle, config, base, tmp_path):
+    whole = begin(base, tmp_path / "whole")
+    straight = replace(config, sft=replace(config.sft, epochs=2, batch_tokens=1500))
+    train_policy(needle, None, whole, straight)
+    out, asked = begin(base, tmp_path / "run"), []
+    stopped = train_policy(needle, None, out, straight, should_stop=lambda: asked.append(0) or len(asked) == 2)
+    assert stopped is None
+    assert (out / "sft-checkpoints").is_dir()
+    assert not (out / "sft").exists()
+    assert train_policy(needle, None, out, straight) is not None
+    assert weights(out / "sft") == weights(whole / "sft")
+    assert not (out / "sft-checkpoints").exists()
+
+
+def test_exemplars_are_counted_and_filtered_as_asked(needle, config, base, tmp_path):
+    out = begin(base, tmp_path / "run")
+    asked = ExemplarConfig(attempts=2, distinct=True, look_first=True, evidence=True, max_chars=10_000)
+    train_policy(needle, None, out, replace(config, exemplars=asked))
+    kept, rejected = read_counts(out / EXEMPLARS)
+    assert kept + sum(rejected.values()) == 2 * len(needle)
+    assert rejected["duplicate"] == kept  # the scripted teacher does the same each time
+    assert len((out / "attempts.jsonl").read_text().splitlines()) == 2 * len(needle)
+    assert json.loads((out / "training.json").read_text())["train"]["exemplars"]["attempts"] == 2
+
+
+def test_a_teacher_on_a_server_wants_to_know_where(config, tmp_path, monkeypatch):
+    pytest.importorskip("openai")
+    for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="a teacher wants a base URL"):
+        find_teacher(replace(config, teacher="openai"), tmp_path)
+    monkeypatch.setenv("OPENAI_MODEL", "m")
+    teacher = find_teacher(replace(config, teacher="openai", base_url="http://localhost:1/v1"), tmp_path)
+    assert teacher.name == "remote:m"
+    teacher.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
