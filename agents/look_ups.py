@@ -78,22 +78,30 @@ def draw_overview(random: Random, lines: int) -> LookUpList:
     return LookUpList(times, scenes, beside, times[-1] + spacing, "".join(text))
 
 
-def draw_close_look(random: Random, lines: int) -> tuple[str, str]:
-    """A close look, and what it shows: one scene throughout, and up to two cards for a few lines each."""
+def draw_close_look(random: Random, lines: int, *, card: str = "") -> tuple[str, str]:
+    """A close look, and what it shows: one scene throughout, and up to two cards for a few lines each.
+
+    Args:
+        random: the generator to draw from.
+        lines: frames of the look.
+        card: the colour of all cards; empty: drawn.
+    """
     start = random.randint(0, _MAX_NUMBER - lines)
     step = random.uniform(0.5, 1.0)
     scene, *cards = random.sample(VIVID, 3)
+    if card:
+        scene, cards = next(color for color in (scene, *cards) if color != card), [card, card]
     beside = [""] * lines
     at = random.randrange(lines)
-    for card in cards[: random.choice((0, 1, 1, 2, 2))]:
+    for color in cards[: random.choice((0, 1, 1, 2, 2))]:
         if random.random() < 0.5:  # else right after the last one
             at = random.randrange(lines)
         length = random.randint(1, 3)
-        beside[at : at + length] = [card] * len(beside[at : at + length])
+        beside[at : at + length] = [color] * len(beside[at : at + length])
         at = min(lines - 1, at + length)
     text = [
-        f"{format_number(start + step * position)}s: {'' if position else 'new '}{_line(random, scene, card)}\n"
-        for position, card in enumerate(beside)
+        f"{format_number(start + step * position)}s: {'' if position else 'new '}{_line(random, scene, color)}\n"
+        for position, color in enumerate(beside)
     ]
     span = f"Zoom {start}s to {format_number(start + step * lines)}s\n"
     return f"{span}{''.join(text)}{left_line(random)}\n", in_order(beside)

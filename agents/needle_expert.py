@@ -30,6 +30,7 @@ _SCENE: Final = re.compile(r"(?:the|the right after the) (\w+) scene")
 _AFTER: Final = re.compile(r"right after the (\w+) one")
 _DURATION: Final = re.compile(r"^Video: (\d+(?:\.\d+)?)s$", re.MULTILINE)
 _ZOOM_CAP: Final = re.compile(r"^Left: \d+ zooms?, (\d+) frames", re.MULTILINE)
+_JOINERS: Final = {"changes colour": " to ", "right after": " then "}
 _NOTHING: Final = "none"
 _UNKNOWN: Final = "unknown"  # never right, but legal: an empty answer is a mistake
 
@@ -91,19 +92,19 @@ class NeedleExpert:
                 math.floor(10 * search.frames_per_zoom / (end - start)) / 10, math.ceil(100 / (end - start)) / 100
             )
             return _with_note(note, format_zoom((start, end), fps))
-        return _with_note(note, spaced_answer(search.answer() or self.guess(observation)))
+        return _with_note(note, spaced_answer(search.answer() or self.guess(observation, search.seen)))
 
     def patience(self, observation: Observation) -> int:
         """Most looks that this expert takes in this episode."""
         return observation.budget["zooms"] + len(observation.history)
 
-    def guess(self, observation: Observation) -> str:
-        """What it answers when it has seen nothing; it is legal, and never right."""
+    def guess(self, observation: Observation, seen: Sequence[str] = ()) -> str:
+        """What it answers when what it has seen settles nothing; it is legal, and never right."""
         return _UNKNOWN
 
 
 class HastyExpert(NeedleExpert):
-    """Gives up after `looks` zooms in most episodes, and then guesses among the options.
+    """Gives up after `looks` zooms in most episodes, and then takes the first option that may be right.
 
     In which episodes is drawn from their ids and texts, so `act` stays stateless and the same episode is played alike.
     """
@@ -122,18 +123,19 @@ class HastyExpert(NeedleExpert):
 
     def patience(self, observation: Observation) -> int:
         """As many looks as the budget allows in `patient_share` of the episodes, else `looks`."""
-        is_patient = _draw(observation, "patience") < self.patient_share
+        is_patient = _draw(observation) < self.patient_share
         return super().patience(observation) if is_patient else self.looks
 
-    def guess(self, observation: Observation) -> str:
-        """One of the options, by chance."""
+    def guess(self, observation: Observation, seen: Sequence[str] = ()) -> str:
+        """The first option, or the first that begins with what was seen; options are shuffled, so this is chance."""
         options = observation.episode.options
-        return options[int(_draw(observation, "guess") * len(options))] if options else super().guess(observation)
+        likely = [option for option in options if seen and option.split()[0] == seen[0]] or options
+        return likely[0] if likely else super().guess(observation)
 
 
-def _draw(observation: Observation, what: str) -> float:
+def _draw(observation: Observation) -> float:
     """A number in [0, 1) that is the same at every turn of an episode."""
-    digest = hashlib.sha256(f"{what} {observation.episode.id} {observation.episode.question}".encode()).digest()
+    digest = hashlib.sha256(f"{observation.episode.id} {observation.episode.question}".encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32
 
 
@@ -165,8 +167,14 @@ class _Search:
 
     @property
     def seen(self) -> list[str]:
-        """Card colours in order of time over all zooms."""
-        return [color for sighting in self.sightings for color in sighting]
+        """Card colours in order of time over all zooms; where colours are asked for, each once."""
+        colors = [color for sighting in self.sightings for color in sighting]
+        return colors if self.is_count else list(dict.fromkeys(colors))
+
+    @property
+    def joiner(self) -> str:
+        """What the note puts between colours whose order matters; empty where one colour is asked for, or a count."""
+        return next((joiner for words, joiner in _JOINERS.items() if words in self.question), "")
 
     @property
     def is_count(self) -> bool:
@@ -181,25 +189,30 @@ class _Search:
         """Whether what was seen is enough to answer."""
         if self.is_count:
             return False
-        needed = 2 if "right after" in self.question or "changes colour" in self.question else 1
-        return len(self.seen) >= needed
+        return len(self.seen) >= (2 if self.joiner else 1)
 
     def note(self) -> str:
-        """The scene before the first zoom; then what the last zoom showed, and the count so far if one is asked."""
+        """The scene before the first zoom; then what the last zoom showed, and all so far where one look may not do.
+
+        The answer stands in the note, or what it is copied from does: a small model copies well and infers badly.
+        """
         if not self.sightings:
             if not self.slots:
                 return f"no {self.scene}"
             return f"in the {self.scene}: new {self.scene},{format_number(self.slots[0][0])}"
         saw = f"I saw {' '.join(self.sightings[-1]) or _NOTHING}"
-        return f"{saw}, so {len(self.seen)}" if self.is_count else saw
+        if self.is_count:
+            new, total = len(self.sightings[-1]), len(self.seen)
+            return f"{saw}, {total - new}+{new}={total}"
+        return f"{saw}: {self.joiner.join(self.seen) or _NOTHING}" if self.joiner else saw
 
     def answer(self) -> str:
         """The answer that what was seen gives; empty when nothing was."""
         seen = self.seen
         if self.is_count:
-            return str(len(seen))
+            return str(len(seen)) if seen else ""
         if "changes colour" in self.question:
-            return " to ".join(seen[:2])
+            return " to ".join(seen[:2]) if len(seen) > 1 else ""
         after = _AFTER.search(self.question)
         if after:
             later = seen[seen.index(after[1]) + 1 :] if after[1] in seen else seen

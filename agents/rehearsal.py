@@ -19,8 +19,10 @@ from .look_ups import LookUpList, draw_close_look, draw_overview, left_line, loo
 
 __all__ = ["draw_rehearsal", "rehearsal_example"]
 
-_ASKED: Final = ("Which card", "What colour", "What", "How many", "How many times", "Which one", "What comes first")
+_ASKED: Final = ("Which card", "What colour", "What", "Which", "Which two", "Which one", "What comes first")
 _SHARES: Final = {"new": 6, "then": 2, "last": 1, "saw": 2}
+_MEMORIES: Final = {"": 2, "+": 1, " to ": 1, " then ": 1}
+"""How a conversation's notes keep what earlier looks showed: not at all, as a sum, or in order; and how often."""
 _FEWEST_LINES, _MOST_LINES = 12, 36
 _LONG_LINES: Final = 72
 _LONG_SHARE: Final = 0.1
@@ -36,13 +38,43 @@ def draw_rehearsal(random: Random) -> list[tuple[str, str]]:
     """
     lines = random.randint(_FEWEST_LINES, _MOST_LINES)
     listed = draw_overview(random, random.randint(lines, _LONG_LINES) if random.random() < _LONG_SHARE else lines)
-    question, note = _ask(random, listed)
+    (memory,) = random.choices(tuple(_MEMORIES), tuple(_MEMORIES.values()))
+    question, note = _ask_for_memory(random, listed, memory) if memory else _ask(random, listed)
     options = "".join(f"{letter}. {random.choice(VIVID)}\n" for letter in "ABCD")
     turns = [(f"{question}\n{options}Video: {listed.end}s\n{listed.text}{left_line(random)}", note)]
+    card = random.choice(VIVID) if memory == "+" else ""
+    seen: list[str] = []
     for _ in range(random.randint(1, 4)):
-        text, seen = draw_close_look(random, random.randint(*_CLOSE_LINES))
-        turns.append((text.removesuffix("\n"), f"<think>I saw{seen}</think>"))
+        text, shown = draw_close_look(random, random.randint(*_CLOSE_LINES), card=card)
+        new = [color for color in shown.split() if color != "none"]
+        seen = [*seen, *new] if memory == "+" else list(dict.fromkeys([*seen, *new]))
+        turns.append((text.removesuffix("\n"), f"<think>I saw{shown}{_remembered(memory, seen, len(new))}</think>"))
     return turns + [_ask(random, listed) for _ in range(_LATER_QUESTIONS)]
+
+
+def _ask_for_memory(random: Random, listed: LookUpList, memory: str) -> tuple[str, str]:
+    """A question that one close look may not settle, and the note of where to begin."""
+    at = random.randrange(len(listed.times))
+    scene, other = listed.scenes[at], random.choice(VIVID)
+    where = {
+        "+": f"How many {other} cards are in the {scene} scene?",
+        " to ": f"In the {scene} scene, which changes are there, from what into what?",
+        " then ": f"In the {scene} scene: what is right after the {other} one?",
+    }[memory]
+    return f"Question: {where}", _where_it_begins(listed, at)
+
+
+def _remembered(memory: str, seen: list[str], new: int) -> str:
+    """What the note of a close look says of all looks so far: a sum, or the colours in order, or nothing."""
+    if memory == "+":
+        return f", {len(seen) - new}+{new}={len(seen)}"
+    return f": {memory.join(seen) or 'none'}" if memory else ""
+
+
+def _where_it_begins(listed: LookUpList, at: int) -> str:
+    """The note of where the scene of a line begins."""
+    scene = listed.scenes[at]
+    return f"<think>in the {scene}: new {scene},{look_up('new', listed, at).split(',')[0]}</think>"
 
 
 def _ask(random: Random, listed: LookUpList) -> tuple[str, str]:
@@ -58,10 +90,10 @@ def _ask(random: Random, listed: LookUpList) -> tuple[str, str]:
                     f"In the {scene} scene: {asked.lower()}?",
                     f"{asked} in the {scene} scene?",
                     f"{asked} with the {other} card in the {scene} scene?",
-                    f"In the {scene} scene, {asked.lower()} after the {other} one?",
+                    f"In the {scene} scene, {asked.lower()} with the {other} one?",
                 )
             )
-            return f"Question: {where}", f"<think>in the {scene}: new {scene},{found.split(',')[0]}</think>"
+            return f"Question: {where}", _where_it_begins(listed, at)
         case "then":
             note = f"<think>after the {scene}: then {scene}{found}</think>"
             return f"Question: {asked} after the {scene} scene?", note

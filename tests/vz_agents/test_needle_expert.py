@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -144,17 +146,27 @@ APPEARS = "In the teal scene a card appears. Which colour is it?"
         (
             "How many times does the red card appear in the teal scene?",
             [["teal 50%, red", "teal"], ["teal 50%, red", "teal", "teal 50%, red"]],
-            "<think>I saw red red, so 3</think><answer> 3</answer>",
+            "<think>I saw red red, 1+2=3</think><answer> 3</answer>",
         ),
         (
             "In the teal scene a card changes colour. From what into what?",
             [["teal 50%, red", "teal 50%, red", "teal 50%, blue"]],
-            "<think>I saw red blue</think><answer> red to blue</answer>",
+            "<think>I saw red blue: red to blue</think><answer> red to blue</answer>",
         ),
         (
             "In the teal scene, which card is shown right after the red one?",
             [["teal 50%, red", "teal", "teal 50%, blue"]],
-            "<think>I saw red blue</think><answer> blue</answer>",
+            "<think>I saw red blue: red then blue</think><answer> blue</answer>",
+        ),
+        (
+            "In the teal scene a card changes colour. From what into what?",
+            [["teal 50%, red"], ["teal"], ["teal 50%, red", "teal", "teal 50%, blue"]],
+            "<think>I saw red blue: red to blue</think><answer> red to blue</answer>",
+        ),
+        (
+            "How many times does the red card appear in the teal scene?",
+            [["teal"], ["teal"]],
+            "<think>I saw none, 0+0=0</think><answer> unknown</answer>",
         ),
         (
             "Which scene comes right after the teal scene?",
@@ -212,6 +224,15 @@ def test_the_hasty_expert_gives_up_after_two_looks_and_guesses(larger):
     alike = [(a, b) for a, b in zip(hasty, patient, strict=True) if b.metrics["zooms"] < 2]
     assert alike
     assert all([turn.action for turn in a.turns] == [turn.action for turn in b.turns] for a, b in alike)
+
+
+def test_a_guess_is_the_first_option_that_begins_with_what_was_seen():
+    question = "In the teal scene a card changes colour. From what into what?"
+    observation = observe(question, SCENES, [["teal"], ["teal 50%, red"]])
+    options = ("blue to red", "red to blue", "red to lime")
+    episode = replace(observation.episode, answer_kind="choice", options=options)
+    (reply,) = HastyExpert(patient_share=0.0).act([replace(observation, episode=episode)])
+    assert reply == "<think>I saw red: red</think><answer> red to blue</answer>"
 
 
 def test_the_hasty_expert_is_patient_in_some_episodes(larger):

@@ -23,12 +23,23 @@ def cards(lines, scene):
     return " ".join(shown[0] for shown in runs) or "none"
 
 
-def expected_note(message, overview):
-    """The note that a message asks for, from its text and the overview's alone."""
-    lines = read_frame_lines(overview)
+def remembered(asked, looks):
+    """What the note of the last look says of all of them, as the conversation's first question wants it."""
+    seen = [[color for color in look.split() if color != "none"] for look in looks]
+    colors = [color for look in seen for color in look]
+    if "How many" in asked:
+        return f", {len(colors) - len(seen[-1])}+{len(seen[-1])}={len(colors)}"
+    joiner = " to " if "from what into what" in asked else " then " if "right after" in asked else ""
+    return f": {joiner.join(dict.fromkeys(colors)) or 'none'}" if joiner else ""
+
+
+def expected_note(message, shown):
+    """The note that a message asks for, from what was shown so far alone."""
+    overview, lines = shown[0], read_frame_lines(shown[0])
     if message.startswith("Zoom"):
-        close = read_frame_lines(message)
-        return f"I saw {cards(close, close[0].colors[0])}"
+        close = [read_frame_lines(text) for text in shown if text.startswith("Zoom")]
+        looks = [cards(look, look[0].colors[0]) for look in close]
+        return f"I saw {looks[-1]}{remembered(overview.partition(chr(10))[0], looks)}"
     question = message.partition("\n")[0]
     scenes = [line.colors[0] for line in lines]
     if "last one" in question:
@@ -45,10 +56,12 @@ def expected_note(message, overview):
 def test_every_note_follows_from_what_was_shown():
     seen = set()
     for turns in rehearsals():
-        for message, note in turns:
-            assert note == f"<think>{expected_note(message, turns[0][0])}</think>", message
-            seen.add(" ".join(note.split()[:2]))
-    assert {"<think>in the", "<think>after the", "<think>the last", "<think>I saw"} <= seen
+        for number, (message, note) in enumerate(turns):
+            assert note == f"<think>{expected_note(message, [text for text, _ in turns[: number + 1]])}</think>", (
+                message
+            )
+            seen |= {" ".join(note.split()[:2]), *re.findall("[+]| to | then ", note)}
+    assert {"<think>in the", "<think>after the", "<think>the last", "<think>I saw", "+", " to ", " then "} <= seen
 
 
 def test_rehearsals_hold_no_action():
