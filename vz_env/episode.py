@@ -52,11 +52,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SubtitleFile:
-    """Where an episode's timed text lies; `offset_seconds` is added to every time in it."""
+    """Where an episode's timed text lies; `offset_seconds` is added to every time in it.
+
+    With `has_open_whole_ends`, a line of a JSON file whose end is a whole number of seconds lasts to the end of the
+    video, as one whose end is null does: LongVideoBench's own loader reads its files so.
+    """
 
     path: Path
     format: Literal["srt", "vtt", "json"]
     offset_seconds: float = 0.0
+    has_open_whole_ends: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

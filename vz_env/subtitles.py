@@ -114,7 +114,7 @@ def load_subtitles(file: SubtitleFile) -> SubtitleTrack:
     """
     text = _read_text(file)
     try:
-        cues = _json_cues(text) if file.format == "json" else _timed_cues(text, file.format)
+        cues = _json_cues(text, file.has_open_whole_ends) if file.format == "json" else _timed_cues(text, file.format)
     except (ValueError, TypeError, KeyError, RecursionError, pysubs2.exceptions.Pysubs2Error) as error:
         raise DatasetError(
             f"{file.path}: not a {file.format} subtitle file: {type(error).__name__}: {error}"
@@ -155,7 +155,7 @@ def _timed_cues(text: str, format_name: str) -> list[tuple[float, float, str]]:
     return [(event.start / 1000.0, event.end / 1000.0, event.plaintext) for event in parsed.events]
 
 
-def _json_cues(text: str) -> list[tuple[float, float, str]]:
+def _json_cues(text: str, has_open_whole_ends: bool) -> list[tuple[float, float, str]]:
     """Read a JSON list of cues."""
     records = json.loads(text)
     if not isinstance(records, list):
@@ -168,7 +168,8 @@ def _json_cues(text: str) -> list[tuple[float, float, str]]:
         if not isinstance(words, str):
             raise TypeError(f"cue {number}: 'line' or 'text' must be a string")
         start, end = _times(record, number)
-        cues.append((_seconds(start, number), math.inf if end is None else _seconds(end, number), words))
+        is_open = end is None or (has_open_whole_ends and type(end) is int)
+        cues.append((_seconds(start, number), math.inf if is_open else _seconds(end, number), words))
     return cues
 
 

@@ -51,6 +51,7 @@ class Draft:
     video_id: str = ""
     context: str = ""
     subtitles: tuple[str, str, float] | None = None
+    has_open_whole_ends: bool = False
     images: Sequence[str] = ()
     groups: dict[str, str] = field(default_factory=dict)
 
@@ -209,7 +210,7 @@ class DatasetBuilder:
         subtitles = None
         if draft.subtitles is not None:
             path, form, offset = draft.subtitles
-            subtitles = SubtitleFile(self._inside("subtitles", path), form, offset)  # type: ignore[arg-type]
+            subtitles = SubtitleFile(self._inside("subtitles", path), form, offset, draft.has_open_whole_ends)  # type: ignore[arg-type]
         duration = draft.duration if draft.duration is not None and 0 < draft.duration < math.inf else None
         return Episode(
             id=draft.id,

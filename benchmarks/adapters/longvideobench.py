@@ -50,6 +50,7 @@ def load(
     root: str | os.PathLike[str] | None = None,
     split: str = "validation",
     subtitles: bool = False,
+    official_ends: bool = False,
     evidence: bool = False,
     need_videos: bool = True,
 ) -> Dataset:
@@ -59,6 +60,8 @@ def load(
         root: folder of the tree that `BENCHMARK.needs` shows.
         split: `validation`, or `test` (answers hidden: its episodes stay ungraded).
         subtitles: give each episode its subtitle file; `describe="captions"` then shows it beside the frames.
+        official_ends: read subtitles as the official loader does, where an end that is a whole number of seconds counts
+            as none, so that such a line stays on to the end of the video.
         evidence: open every video for its frame rate, which turns the annotated frame numbers into seconds.
         need_videos: whether a video folder that is not there is an error now.
 
@@ -80,11 +83,13 @@ def load(
         draft = _draft(row, videos)
         if subtitles and row.get("subtitle_path", None) is not None:
             offset = -row.number("starting_timestamp_for_subtitles", 0.0)
+            draft.has_open_whole_ends = official_ends
             draft.subtitles = (f"{prefix}/subtitles/{row.text('subtitle_path')}", "json", offset)
         if evidence:
             draft.evidence = _moments(row, resolved / draft.video, resolved)
         builder.add(draft)
-    return builder.finish([base / _FILES[split]], variant="subtitles" if subtitles else "")
+    parts = {"subtitles": subtitles, "official-ends": subtitles and official_ends}
+    return builder.finish([base / _FILES[split]], variant=" ".join(word for word, is_on in parts.items() if is_on))
 
 
 def _draft(row: Row, videos: VideoFolder) -> Draft:

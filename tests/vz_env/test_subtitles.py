@@ -175,3 +175,12 @@ def test_search_finds_the_lines_that_hold_most_words():
     assert track.search("blue", 8) == ((), 0)
     assert track.search("?!", 8) == ((), 0)
     assert SubtitleTrack([]).search("red", 8) == ((), 0)
+
+
+def test_whole_ends_may_count_as_none(tmp_path):
+    path = tmp_path / "s.json"
+    path.write_text('[{"timestamp": [2, 3], "text": "one"}, {"timestamp": [4, 5.0], "text": "two"}]')
+    plain, official = (load_subtitles(SubtitleFile(path, "json", has_open_whole_ends=flag)) for flag in (False, True))
+
+    assert [plain.at(time) for time in (2.5, 3.5, 4.5, 99.0)] == ["one", "", "two", ""]
+    assert [official.at(time) for time in (2.5, 3.5, 4.5, 99.0)] == ["one", "one", "one two", "one"]

@@ -165,6 +165,14 @@ def test_evidence_comes_from_the_annotations(roots: dict[str, Path]) -> None:
     np.testing.assert_allclose([one.start_seconds for one in found], [1.0, 3.0])
 
 
+def test_longvideobench_reads_ends_as_its_own_loader_when_asked(roots):
+    root = roots["longvideobench-subtitles"]
+    plain, official = (load("longvideobench-subtitles", root, official_ends=flag) for flag in (False, True))
+    flags = [{one.subtitles.has_open_whole_ends for one in dataset if one.subtitles} for dataset in (plain, official)]
+    assert flags == [{False}, {True}]
+    assert plain.revision != official.revision
+
+
 def test_hidden_answers_stay_ungraded(roots: dict[str, Path]) -> None:
     hidden = load("longvideobench", roots["longvideobench"], split="test")
     assert hidden.key("walk01_2").needs_judge
