@@ -1,4 +1,4 @@
-"""The `vz` command: `vz demo | eval | train | report | list | play | replay | doctor | probe | prepare | needle make`.
+"""The `vz` command: `demo eval train model report list play replay doctor probe prepare`, `needle make` and more.
 
 Each verb lives in a module of its own that is imported when the verb is used, so that `vz list` waits for no torch.
 Exit codes: 0 done; 1 a replay that differs; 2 usage, configuration, dataset or model; 3 too many episodes failed, or
@@ -66,6 +66,18 @@ VERBS: Final[dict[str, Verb]] = {
         args="TrainArgs",
         run="run_training",
         summary="train a language model with SFT and PPO",
+    ),
+    "sft": Verb(
+        module="vz_benchmarks.commands.sft",
+        args="SFTArgs",
+        run="run_sft",
+        summary="fine-tune a language model on files of trajectories",
+    ),
+    "model": Verb(
+        module="vz_benchmarks.commands.model",
+        args="ModelArgs",
+        run="run_model",
+        summary="prepare a pretrained language model that a package registry carries",
     ),
     "report": Verb(
         module="vz_benchmarks.commands.report",
