@@ -143,7 +143,8 @@ def _step(model: LanguageModel, chosen: Sequence[Example]) -> tuple[float, float
     """One backward pass: the loss, the share of written tokens predicted right, padded tokens."""
     ids = pad([example.ids for example in chosen], dtype=torch.long).to(model.device)
     mask = pad([example.mask for example in chosen], dtype=torch.long).to(model.device)
-    logits, _, written = predict(model, ids, mask)
+    frames = [example.frames for example in chosen] if model.needs_frames else None
+    logits, _, written = predict(model, ids, mask, frames)
     loss = functional.cross_entropy(logits, written)
     loss.backward()
     return loss.item(), float((logits.argmax(-1) == written).float().mean()), ids.numel()

@@ -16,6 +16,7 @@ from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.registry import load_dataset
 
 from ..console import ProgressCallback, note, progress_bar, show
+from ..rejections import telling_rejections
 from .eval import DatasetArgs, open_dataset
 
 __all__ = ["TrainArgs", "run_training", "stage"]
@@ -48,7 +49,8 @@ def run_training(args: TrainArgs) -> int:
     train = open_dataset(args.data)
     validation = _open_validation(args)
     with StopRequest() as stop:
-        policy = train_policy(train, validation, args.out, args.config, stage=stage, should_stop=stop.is_set)
+        told = telling_rejections(args.out, stage)
+        policy = train_policy(train, validation, args.out, args.config, stage=told, should_stop=stop.is_set)
     if policy is None:
         show(f"stopped; the same command continues in {args.out}")
         return stop.exit_code(0)

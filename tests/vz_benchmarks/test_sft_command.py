@@ -1,0 +1,110 @@
+"""`vz sft` on the shipped base: what it takes, what it leaves out, and that a stop costs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch")
+
+from vz_agents.checkpoint import load_policy
+from vz_agents.needle_expert import NeedleExpert
+from vz_agents.rollout import run_episode
+from vz_agents.trajectory_files import write_trajectories
+from vz_benchmarks.cli import main
+from vz_benchmarks.commands.sft import CHECKPOINTS
+from vz_env.budget import Budget
+from vz_env.datasets.needle import load_needle
+from vz_env.env import VideoZoomEnv
+
+FAST = ["--epochs", "2", "--batch-tokens", "600", "--checkpoint-every", "1"]
+
+
+@pytest.fixture(scope="module")
+def file(needle_root, tmp_path_factory):
+    """Three right trajectories, a wrong one, one that failed, one that wrote nothing, and a line that is none."""
+    needle = load_needle(split="test", root=needle_root)
+    env = VideoZoomEnv(needle, budget=Budget(overview_frames=6), with_frames=False)
+    played = [run_episode(env, NeedleExpert(), name, 0) for name in needle.ids[:3]]
+    right = [replace(one, score=1.0) for one in played]
+    rest = [replace(right[0], score=0.0), replace(right[0], status="error:TeacherError", score=None)]
+    path = tmp_path_factory.mktemp("sft") / "exemplars.jsonl"
+    write_trajectories(path, [*right, *rest, replace(right[0], turns=[])])
+    with path.open("a") as lines:
+        lines.write("hm\n")
+    return path
+
+
+def weights(out):
+    return hashlib.sha256((out / "policy" / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def whole(file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    assert main(["sft", str(file), "--out", str(out), *FAST]) == 0
+    return out
+
+
+def test_a_policy_comes_out_and_the_rest_is_counted(file, tmp_path, capsys):
+    assert main(["sft", str(file), "--out", str(tmp_path), *FAST, "--weights.lora-rank", "2"]) == 0
+    told = capsys.readouterr()
+    counted = {"kept": 3, "unreadable": 1, "error:TeacherError": 1, "not_right": 1, "nothing_written": 1}
+    for reason, number in counted.items():
+        (line,) = [line for line in told.out.splitlines() if f" {reason} " in line]
+        assert f" {number} " in line
+    assert "exemplars.jsonl:7: left out" in told.err
+    assert "3 trajectories, " in told.err
+    assert "% padding" in told.err
+    assert load_policy(tmp_path).name == "SFT"
+    assert not (tmp_path / CHECKPOINTS).exists()
+
+
+def test_the_same_command_again_does_nothing_and_another_is_refused(file, whole, capsys):
+    before = weights(whole)
+    assert main(["sft", str(file), "--out", str(whole), *FAST]) == 0
+    assert "it was finished" in capsys.readouterr().out
+    assert weights(whole) == before
+    assert main(["sft", str(file), "--out", str(whole), *FAST, "--lr", "1"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_signal_stops_it_and_the_same_command_goes_on(file, whole, tmp_path, capsys):
+    def stop():
+        deadline = time.monotonic() + 60
+        while not (tmp_path / CHECKPOINTS).exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    code = main(["sft", str(file), "--out", str(tmp_path), *FAST])
+    thread.join()
+    assert code == 143
+    assert "the same command continues" in capsys.readouterr().out
+    assert not (tmp_path / "policy").exists()
+    assert main(["sft", str(file), "--out", str(tmp_path), *FAST]) == 0
+    assert weights(tmp_path) == weights(whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Missing|required|wanted a file of trajectories"),
+        (["nothing.jsonl"], "cannot read nothing.jsonl"),
+    ],
+)
+def test_nothing_to_train_on_is_one_message(words, said, tmp_path, capsys):
+    try:
+        code = main(["sft", *words, "--out", str(tmp_path / "out")])
+    except SystemExit as ended:
+        code = ended.code
+    told = capsys.readouterr()
+    assert code == 2
+    assert any(word in told.err + told.out for word in said.split("|"))
