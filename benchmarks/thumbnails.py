@@ -10,6 +10,7 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from vz_agents.trajectory import Trajectory
 from vz_env.episode import AnswerKey, Episode
 from vz_env.errors import DatasetError, VideoError
+from vz_env.pictures import PICTURE_WORDS, question_picture
 from vz_env.video.opening import open_reader
 
 if TYPE_CHECKING:
@@ -68,10 +70,12 @@ def draw_thumbnails(
         return nothing, "The frames are left out: the page has as many as it can hold."
     try:
         reader = open_reader(episode.video_path, root=dataset.root)
-        drawn = [
-            tuple(_turn(reader, _thin(turn.timestamps, plan.max_count), key, plan)) if turn.timestamps else ()
-            for turn in trajectory.turns
-        ]
+        drawn = []
+        for number, turn in enumerate(trajectory.turns):
+            pictures = episode.question_images if number == 0 else ()  # they come behind the overview
+            times = _thin(turn.timestamps[: len(turn.timestamps) - len(pictures)], plan.max_count)
+            shown = list(_turn(reader, times, key, plan)) if times else []
+            drawn.append((*shown, *_pictures(pictures, dataset, plan)))
     except (VideoError, DatasetError) as fault:
         return nothing, f"The frames cannot be shown: {fault}"
     plan.bytes_left -= sum(len(one.source) for turn in drawn for one in turn)
@@ -89,6 +93,13 @@ def _turn(reader: Any, times: Sequence[float], key: AnswerKey, plan: ThumbnailPl
         return
     for frame, time, hit in zip(batch.frames, times, hits, strict=True):
         yield Thumbnail(source=_data_uri(frame, plan.quality), label=f"{time:.2f}s", is_evidence=hit)
+
+
+def _pictures(paths: Sequence[Path], dataset: Dataset, plan: ThumbnailPlan) -> Iterator[Thumbnail]:
+    """The pictures that belong to the question, which a turn shows behind the frames of the video."""
+    for path in paths:
+        picture = question_picture(path, dataset.root, size=None, max_pixels=plan.max_pixels)
+        yield Thumbnail(source=_data_uri(picture, plan.quality), label=PICTURE_WORDS, is_evidence=False)
 
 
 def _thin(times: Sequence[float], limit: int) -> list[float]:

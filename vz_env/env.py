@@ -53,7 +53,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
 
     ## Observation space
     `Dict`: `text` (this turn's message, complete for a policy that only reads), `frames` uint8 (n, height, width, 3),
-    `timestamps` float64 (n,) seconds, `budget` (`turns`, `zooms`, `frames` left, int64).
+    `timestamps` float64 (n,) seconds, `budget` (`turns`, `zooms`, `frames` left, int64). Pictures that belong to the
+    question come behind the overview's frames, at the time of the video's end; they cost no frame of the budget.
 
     ## Starting state
     `reset(options={"episode_id": id})` chooses the episode; without it the seeded generator does.
@@ -143,7 +144,11 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         self._run: EpisodeState | None = None
         self.action_space = Unicode(16 * MAX_ACTION_CHARS)
         self.observation_space = make_observation_space(
-            self.budget, frame_size, self.grammar, may_overdraw=self.protocol.may_overdraw
+            self.budget,
+            frame_size,
+            self.grammar,
+            may_overdraw=self.protocol.may_overdraw,
+            most_pictures=max(len(episode.question_images) for episode in self.dataset.episodes),
         )
 
     @property
@@ -190,9 +195,10 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
             may_overdraw=self.protocol.may_overdraw,
         )
         state.spend(frames=len(look.timestamps_seconds))
-        run = self._run = EpisodeState(episode=episode, clock=clock, state=state, overview=look)
+        pictures = self._observer.pictures(episode, look, clock.duration_seconds)
+        run = self._run = EpisodeState(episode=episode, clock=clock, state=state, overview=look, pictures=pictures)
         named = {"dataset": episode.dataset or self.dataset.name, "split": episode.split or self.dataset.split}
-        return run.observation(self.protocol.overview_text(run), [look]), run.opening_info(**named)
+        return run.observation(self.protocol.overview_text(run), [look, pictures]), run.opening_info(**named)
 
     def _clock(self, episode: Episode) -> VideoClock:
         """The length of the video, and its frames where the protocol counts these."""

@@ -71,7 +71,7 @@ class Episode:
     `options` holds 2 to 14 texts without letters for `answer_kind="choice"` and is empty otherwise; `video_path` is
     absolute; `duration_seconds` is None until the file has been probed; `groups` are names for reporting (task, domain,
     duration group); `question_images` are pictures (or a video of one picture) that belong to the question, absolute
-    paths, for a policy that sees to show after the video.
+    paths; they are shown behind the overview.
     """
 
     id: str

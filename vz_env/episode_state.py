@@ -22,15 +22,16 @@ __all__ = ["EpisodeState"]
 class EpisodeState:
     """One episode under way.
 
-    `zooms` are in order, and `zoom_turns` the turns (from 1) that asked for them; `replies` are the policy's own texts,
-    as long as they are read; `terms` sums the weighted reward terms so far; `end_reason` is None while the episode goes
-    on.
+    `pictures` belong to the question and are no part of the video. `zooms` are in order, and `zoom_turns` the turns
+    (from 1) that asked for them; `replies` are the policy's own texts, as long as they are read; `terms` sums the
+    weighted reward terms so far; `end_reason` is None while the episode goes on.
     """
 
     episode: Episode
     clock: VideoClock
     state: BudgetState
     overview: Look
+    pictures: Look
     zooms: list[ZoomPlan] = field(default_factory=list)
     zoom_turns: list[int] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
@@ -43,6 +44,11 @@ class EpisodeState:
     def duration_seconds(self) -> float:
         """Length of the video."""
         return self.clock.duration_seconds
+
+    def opening_lines(self) -> tuple[list[float], tuple[str, ...]]:
+        """What the first message shows: times and descriptions of the overview and of the pictures behind it."""
+        times = [*self.overview.timestamps_seconds.tolist(), *self.pictures.timestamps_seconds.tolist()]
+        return times, (*self.overview.descriptions, *self.pictures.descriptions)
 
     def opening_info(self, *, dataset: str, split: str) -> dict[str, Any]:
         """What `info` says at the beginning."""

@@ -22,6 +22,7 @@ from .action_types import Crop
 from .cropping import crop_frames
 from .episode import Episode, SubtitleFile
 from .errors import ConfigError
+from .pictures import PICTURE_WORDS, question_picture
 from .subtitles import SubtitleTrack, load_subtitles
 from .video.access import resolve_video
 from .video.describe import Describer, make_describer, mark_changes
@@ -211,6 +212,30 @@ class Observer:
             frames = no_frames()
             words = [line for chunk in _chunks(timestamps_seconds) for line in self._words(episode, chunk, None, crop)]
         return Look(frames, timestamps_seconds, tuple(mark_changes(words) if self._describe == "palette" else words))
+
+    def pictures(self, episode: Episode, beside: Look, end_seconds: float) -> Look:
+        """The pictures of the question, in the size of the frames they are shown beside, at the end of the video.
+
+        Without frames they are named and not opened. A describer of one's own is asked about them.
+
+        Raises:
+            VideoError: a picture cannot be read.
+        """
+        paths, frames = episode.question_images, no_frames()
+        words: list[str] = [PICTURE_WORDS] * len(paths)
+        if self._with_frames and paths:
+            seen = beside.frames
+            size = (seen.shape[2], seen.shape[1]) if len(seen) else self._frame_size
+            fitted = {"size": size, "max_pixels": self._max_pixels}
+            read = [question_picture(path, self._root, **fitted) for path in paths]  # type: ignore[arg-type]
+            if size is None:  # nothing to go by: the first picture says the size of the others
+                size = (read[0].shape[1], read[0].shape[0])
+                read = [question_picture(path, self._root, size=size, max_pixels=self._max_pixels) for path in paths]
+            frames = np.stack(read)
+            if callable(self._describe):
+                said = self._describe_frames(episode, np.full(len(paths), end_seconds), frames, None)
+                words = [f"{PICTURE_WORDS}, {line}" if line else PICTURE_WORDS for line in said]
+        return Look(frames, np.full(len(paths), end_seconds), tuple(words))
 
     def keyframe_times(self, episode: Episode, timestamps_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """When the keyframes at or before some moments are presented: float64 (n or fewer,), rising, each once.

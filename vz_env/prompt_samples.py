@@ -19,6 +19,7 @@ from .budget import Budget, BudgetState
 from .episode import Episode
 from .episode_state import EpisodeState
 from .observer import Look, VideoClock, no_frames
+from .pictures import PICTURE_WORDS
 from .protocols import Protocol, as_protocol
 from .subtitles import SubtitleLine
 from .video.describe import describe_palette, mark_changes
@@ -102,7 +103,8 @@ def _acted(protocol: Protocol, grammar: Grammar, budget: Budget, script: tuple[s
         may_overdraw=protocol.may_overdraw,
     )
     overview = Look(no_frames(), np.array([0.0, 0.625]), ("new teal 88%", ""))
-    run = EpisodeState(episode=_EPISODE, clock=clock, state=state, overview=overview)
+    picture = Look(no_frames(), np.array([20.0]), (PICTURE_WORDS,))
+    run = EpisodeState(episode=_EPISODE, clock=clock, state=state, overview=overview, pictures=picture)
     yield protocol.overview_text(run)
     for text in script:
         decision = protocol.read(text, run)

@@ -175,7 +175,12 @@ class Timestamps(Space[NDArray[np.float64]]):
 
 
 def make_observation_space(
-    budget: Budget, frame_size: tuple[int, int] | None, grammar: Grammar, *, may_overdraw: bool = False
+    budget: Budget,
+    frame_size: tuple[int, int] | None,
+    grammar: Grammar,
+    *,
+    may_overdraw: bool = False,
+    most_pictures: int = 0,
 ) -> Dict:
     """Bounds that every observation of `VideoZoomEnv` keeps.
 
@@ -184,10 +189,12 @@ def make_observation_space(
         frame_size: (width, height) of every frame, None when `budget.max_pixels` bounds them.
         grammar: the eyes that are switched on; searches are counted where they are.
         may_overdraw: whether the last zoom may show more frames than the episode has left.
+        most_pictures: how many pictures a question has at most; they come with the overview.
     """
     zooms_a_turn = budget.max_zooms if grammar.several_zooms else 1
     most_zoomed = budget.max_frames_per_zoom * zooms_a_turn
-    most_frames = max(budget.overview_frames, most_zoomed if may_overdraw else min(most_zoomed, budget.max_frames))
+    most_overview = budget.overview_frames + most_pictures
+    most_frames = max(most_overview, most_zoomed if may_overdraw else min(most_zoomed, budget.max_frames))
     limits = {"turns": budget.max_turns, "zooms": budget.max_zooms, "frames": budget.max_frames}
     limits |= {"searches": budget.max_turns} if grammar.subtitle_search else {}
     left: dict[str, Space[Any]] = {name: Box(0, limit, shape=(), dtype=np.int64) for name, limit in limits.items()}

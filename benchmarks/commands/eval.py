@@ -144,8 +144,7 @@ def run_eval(args: EvalArgs) -> int:
     policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in words]
     if args.prompt == "one-shot" or args.prompt_file is not None:
         template = PromptTemplate.read(args.prompt_file) if args.prompt_file is not None else None
-        of_dataset = {"template": template, "root": dataset.root, "frames": args.frames}
-        policies = [OneShot(one, dataset.name, **of_dataset) for one in policies]
+        policies = [OneShot(one, dataset.name, template=template, frames=args.frames) for one in policies]
     write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(args))))
     results: list[EvalResult] = []
     with StopRequest() as stop, args.decoding.configured():

@@ -142,6 +142,8 @@ VIDEOMMMU: dict[str, Any] = {
     "Science/dev_Biology_1.mp4": VIDEO,
     "Business/validation_Accounting_2.mp4": VIDEO,
     "Business/validation_Accounting_2_image.mp4": VIDEO,
+    "Business/validation_Accounting_4_image.mp4": VIDEO,
+    "Science/validation_Math_3_image.mp4": VIDEO,
     "Science/validation_Math_3.mp4": VIDEO,
     "Business/validation_Accounting_4.mp4": VIDEO,
 }  # fmt: skip

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from benchmark_trees import TREES, write_tree
 from make_assets import asset, read_number
-from PIL import Image
 
 from vz_benchmarks.adapters.catalogue import VARIANTS
 from vz_benchmarks.cli import main
-from vz_benchmarks.one_shot import OneShot, question_picture
+from vz_benchmarks.one_shot import OneShot
 from vz_benchmarks.prompt_template import PromptTemplate
 from vz_benchmarks.records import read_records
 from vz_benchmarks.runner import evaluate
+from vz_benchmarks.viewer import view_episode
 from vz_env.datasets.registry import load_dataset
-from vz_env.errors import ConfigError, VideoDecodeError, VideoError
+from vz_env.errors import ConfigError
 
 
 class Recorder:
@@ -48,7 +48,7 @@ def load(variant: str, folder: Path, video: Path):
 def test_the_policy_sees_the_one_shot_prompt_and_its_reply_is_the_answer(video, tmp_path):
     dataset = load("videomme-subtitles", tmp_path / "tree", video)
     policy = Recorder()
-    result = evaluate(OneShot(policy, dataset.name, root=dataset.root, frames=10), dataset, out=tmp_path / "out")
+    result = evaluate(OneShot(policy, dataset.name, frames=10), dataset, out=tmp_path / "out")
     first = next(one for one in policy.seen if one.episode.id == "001-1")
     assert first.text.startswith("Said at the frames of the video:\ntwo nails\nWhich option answers")
     assert first.text.endswith("The letter is:")
@@ -65,11 +65,11 @@ def test_a_prompt_of_ones_own_is_asked_to_the_byte(video, tmp_path):
     file = tmp_path / "prompt.txt"
     file.write_bytes(b'Heard:\r\n{subtitles}\nQ {question}\n{options_in_brackets}\n{"as": "JSON"} {other}\n')
     template, policy = PromptTemplate.read(file), Recorder()
-    own = OneShot(policy, dataset.name, template=template, root=dataset.root, frames=10)
+    own = OneShot(policy, dataset.name, template=template, frames=10)
     evaluate(own, dataset, out=tmp_path / "out")
     options = "(A) One.\n(B) Two.\n(C) Three.\n(D) Four."
     assert policy.seen[0].text == f'Heard:\ntwo nails\nQ How many nails?\n{options}\n{{"as": "JSON"}} {{other}}'
-    assert own.fingerprint != OneShot(policy, dataset.name, root=dataset.root, frames=10).fingerprint
+    assert own.fingerprint != OneShot(policy, dataset.name, frames=10).fingerprint
 
 
 def test_no_question_is_taken_for_a_place(video, tmp_path):
@@ -94,48 +94,36 @@ def test_the_questions_picture_comes_after_the_video(video, tmp_path):
     dataset = load("videommmu", tmp_path / "tree", video)
     policy = Recorder()
     some = dataset.subset(ids=["adaptation_validation_Accounting_2", "perception_dev_Biology_1"])
-    evaluate(OneShot(policy, dataset.name, root=dataset.root, frames=4), some, out=tmp_path / "out")
+    evaluate(OneShot(policy, dataset.name, frames=4), some, out=tmp_path / "out")
     adaptation, perception = policy.seen
     assert [read_number(frame) for frame in adaptation.frames] == [0, 75, 150, 225, 0]
-    assert adaptation.timestamps.tolist() == [0.0, 2.5, 5.0, 7.5, 7.5]
+    assert adaptation.timestamps.tolist() == [0.0, 2.5, 5.0, 7.5, 10.0]
     assert len(perception.frames) == 4
+
+
+def test_a_page_shows_the_questions_picture_behind_the_frames(video, tmp_path):
+    dataset = load("videommmu", tmp_path / "tree", video).subset(ids=["adaptation_validation_Accounting_2"])
+    result = evaluate(OneShot(Recorder(), dataset.name, frames=4), dataset, out=tmp_path / "out")
+    shown = view_episode(result.trajectories[0], dataset).turns[0].thumbnails
+    assert [one.label for one in shown] == ["0.00s", "2.50s", "5.00s", "7.50s", "picture of the question"]
 
 
 def test_before_the_lecture_there_is_the_picture_alone(video, tmp_path):
     dataset = load("videommmu", tmp_path / "tree", video)
     policy = Recorder()
     some = dataset.subset(ids=["adaptation_validation_Accounting_2"])
-    evaluate(OneShot(policy, dataset.name, root=dataset.root, frames=0), some, out=tmp_path / "out")
+    evaluate(OneShot(policy, dataset.name, frames=0), some, out=tmp_path / "out")
     assert [read_number(frame) for frame in policy.seen[0].frames] == [0]
 
 
 def test_a_policy_that_reads_gets_no_picture(video, tmp_path):
     dataset = load("videommmu", tmp_path / "tree", video)
     policy = Recorder(needs_frames=False)
-    some = dataset.subset(ids=["adaptation_validation_Accounting_4"])  # its picture is not on the disk
-    assert evaluate(OneShot(policy, dataset.name, root=dataset.root), some, out=tmp_path / "a").errors == {}
-    missing = evaluate(OneShot(Recorder(), dataset.name, root=dataset.root), some, out=tmp_path / "b", retries=0)
+    some = dataset.subset(ids=["adaptation_validation_Accounting_4"])
+    some.episodes[0].question_images[0].unlink()
+    assert evaluate(OneShot(policy, dataset.name), some, out=tmp_path / "a").errors == {}
+    missing = evaluate(OneShot(Recorder(), dataset.name), some, out=tmp_path / "b", retries=0)
     assert set(missing.errors) == {"error:VideoNotFound"}
-
-
-def test_pictures_keep_their_aspect_and_stay_inside_the_root(tmp_path):
-    root = tmp_path / "root"
-    root.mkdir()
-    Image.new("RGB", (200, 100), "red").save(root / "wide.png")
-    picture = question_picture(root / "wide.png", root, size=(80, 80), max_pixels=100)
-    assert picture.shape == (80, 80, 3)
-    assert picture[40, 40].tolist() == [255, 0, 0]
-    assert picture[5, 40].tolist() == [0, 0, 0]
-    assert question_picture(root / "wide.png", root, size=None, max_pixels=5000).shape == (50, 100, 3)
-    Image.new("RGB", (4, 4)).save(tmp_path / "outside.png")
-    (root / "link.png").symlink_to(tmp_path / "outside.png")
-    with pytest.raises(VideoError):
-        question_picture(root / "link.png", root, size=None, max_pixels=5000)
-    (root / "text.png").write_text("no picture")
-    with pytest.raises(VideoDecodeError, match="not a picture"):
-        question_picture(root / "text.png", root, size=None, max_pixels=5000)
-    with pytest.raises(VideoError):
-        question_picture(root / "none.png", root, size=None, max_pixels=5000)
 
 
 def test_the_command_line_asks_in_one_shot(video, tmp_path, monkeypatch, capsys):

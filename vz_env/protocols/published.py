@@ -113,7 +113,7 @@ class PublishedProtocol(Protocol):
     def overview_text(self, run: EpisodeState) -> str:
         """The labelled frames, then the question and its options; neither the length nor the budget is told."""
         episode = run.episode
-        lines = _labels(run.overview)
+        lines = _labels(*run.opening_lines())
         lines += [*([episode.context_text] if episode.context_text else []), episode.question]
         lines += [f"{option_letter(index)}. {option}" for index, option in enumerate(episode.options)]
         return "\n".join(lines)
@@ -121,7 +121,7 @@ class PublishedProtocol(Protocol):
     def zoom_text(self, run: EpisodeState, plans: Sequence[ZoomPlan], looks: Sequence[Look]) -> str:
         """The labelled frames; an empty clip is announced like any other."""
         lines = ["<tool_response>", "These are the frames of the clip:"]
-        lines += [line for look in looks for line in _labels(look)]
+        lines += [line for look in looks for line in _labels(look.timestamps_seconds.tolist(), look.descriptions)]
         return "\n".join([*lines, "</tool_response>", _AFTER_FRAMES]) + self._notice(run)
 
     def error_text(self, run: EpisodeState, invalid: InvalidAction) -> str:
@@ -164,9 +164,9 @@ def _moments(indices: NDArray[np.int64], clock: VideoClock) -> Moments:
     return Moments(numbers / clock.average_fps, (numbers + 0.5) / clock.average_fps)
 
 
-def _labels(look: Look) -> list[str]:
+def _labels(times: Sequence[float], descriptions: Sequence[str]) -> list[str]:
     """A line a frame: its number in the message, its time in the video, and its words where there are any."""
     return [
         f"<frame{number}_time{time:.2f}s>{f' {words}' if words else ''}"
-        for number, (time, words) in enumerate(zip(look.timestamps_seconds.tolist(), look.descriptions, strict=True))
+        for number, (time, words) in enumerate(zip(times, descriptions, strict=True))
     ]

@@ -73,13 +73,13 @@ class StrictProtocol(Protocol):
 
     def overview_text(self, run: EpisodeState) -> str:
         """The question, the video's length, the overview, what is left."""
-        episode, look = run.episode, run.overview
+        episode, (times, descriptions) = run.episode, run.opening_lines()
         return prompts.overview_message(
             question=episode.question,
             options=episode.options,
             duration_seconds=run.duration_seconds,
-            timestamps_seconds=look.timestamps_seconds.tolist(),
-            descriptions=look.descriptions,
+            timestamps_seconds=times,
+            descriptions=descriptions,
             context_text=episode.context_text,
             **self._left(run),
         )

@@ -97,7 +97,8 @@ class BinMemory:
     def add(self, observation: dict[str, Any], *, is_overview: bool) -> None:
         """Take in the frames of an observation."""
         times = [float(time) for time in observation["timestamps"]]
-        pairs = list(zip(times, frame_shares(observation), strict=True))
+        shares = zip(times, frame_shares(observation), strict=True)
+        pairs = [(time, share) for time, share in shares if time < self.duration_seconds]  # not the question's pictures
         if is_overview:
             self._overview += pairs
         else:
@@ -105,7 +106,8 @@ class BinMemory:
         if self.thumbnail_size is not None:
             height, width = self.thumbnail_size
             for time, frame in zip(times, observation["frames"], strict=False):
-                self._thumbnails[self.bin_of(time)] = letterbox(frame, height, width)
+                if time < self.duration_seconds:
+                    self._thumbnails[self.bin_of(time)] = letterbox(frame, height, width)
 
     def bin_of(self, time_seconds: float) -> int:
         """The bin that a moment lies in; a moment on an edge, up to a rounding error, belongs to the later bin."""

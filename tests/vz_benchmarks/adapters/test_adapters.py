@@ -54,10 +54,9 @@ def golden_text(dataset: Dataset) -> str:
     env = VideoZoomEnv(dataset, describe="captions", budget={"overview_frames": FRAMES})
     lines = []
     for episode in dataset:
+        lines += [f"=== {episode.id}", f"--- one-shot prompt\n{BENCHMARKS[dataset.name].prompt(episode)}"]
         seen, _ = env.reset(options={"episode_id": episode.id})
         lines += [
-            f"=== {episode.id}",
-            f"--- one-shot prompt\n{BENCHMARKS[dataset.name].prompt(episode)}",
             f"--- observation\n{seen['text']}",
             f"--- frames {[read_number(frame) for frame in seen['frames']]} at {seen['timestamps'].tolist()}",
         ]
