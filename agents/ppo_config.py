@@ -20,7 +20,7 @@ GroupFilter = Literal["auto", "off", "accuracy", "total"]
 class PPOConfig:
     """Hyper-parameters; the clip bounds and the KL weight are the published ones (VideoZoomer, table 5b)."""
 
-    iterations: int = 22
+    iterations: int = 30
     prompts: int = 16
     """Distinct episodes an iteration."""
     samples: int = 6

@@ -36,7 +36,7 @@ __all__ = ["SFTConfig", "SFTProgress", "example_of", "padding_share", "train_sft
 class SFTConfig:
     """Length and pace of SFT."""
 
-    epochs: int = 6
+    epochs: int = 2
     """Times over the exemplars."""
     batch_tokens: int = 5_000
     """Padded tokens a step."""

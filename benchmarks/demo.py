@@ -49,7 +49,7 @@ class DemoArgs:
     """Folder of everything the demo makes but the videos, which go to the cache folder."""
     haystack: Path | None = None
     """A film of your own to hide the needles in; generated scenes without it."""
-    videos_train: int = 96
+    videos_train: int = 200
     """Videos to learn from."""
     videos_test: int = 24
     """Videos to be tested on; five to nine minutes each."""
