@@ -33,11 +33,14 @@ from .policy import load_policy as import_policy
 from .reflection import choose_wrong, reflect
 from .rollout import collect_rollouts
 from .sampler import SamplerConfig
+from .seen_examples import seen_examples
 from .sft import SFTConfig, example_of, train_sft
+from .smollm2 import resolve_model
 from .stages import Stage, silent
 from .train_config import TrainConfig
 from .trajectory import Trajectory
 from .trajectory_files import write_trajectories
+from .weights import load_weights, make_trainable
 
 __all__ = ["EXEMPLARS", "REFLECTIONS", "SFT_FOLDER", "begin_model", "cold_start", "find_teacher", "train_uniform"]
 
@@ -70,10 +73,10 @@ def cold_start(
     """
     folder = out / SFT_FOLDER
     if folder.is_dir():
-        return load_policy(folder).model
+        return _reload(folder, config)
     if not config.cold_start:
         save_policy(folder, begin_model(train, out, config, stage=stage), name="Start", **system_of(config))
-        return load_policy(folder).model
+        return _reload(folder, config)
     chosen = collect(train, out / EXEMPLARS, config, stage=stage)
     if config.reflection:
         student = _student(train, out, config, chosen, stage=stage, should_stop=should_stop)
@@ -81,17 +84,22 @@ def cold_start(
             return None
         chosen = _mix(chosen, _reflections(train, out, config, student, stage=stage), config)
     model = begin_model(train, out, config, stage=stage)
-    if not fit(model, chosen, out, config, stage=stage, should_stop=should_stop):
+    if not fit(model, chosen, train, out, config, stage=stage, should_stop=should_stop):
         return None
     save_policy(folder, model, name="SFT", **system_of(config))
     shutil.rmtree(out / _checkpoints_of("SFT"), ignore_errors=True)
-    return load_policy(folder).model
+    return _reload(folder, config)
+
+
+def _reload(folder: Path, config: TrainConfig) -> LanguageModel:
+    """A policy that this run saved, its weights held as the run holds them."""
+    return load_weights(str(folder), config.weights, **system_of(config))
 
 
 def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage) -> LanguageModel:
     """The weights before any training: a model folder, the shipped base, or a base made from scratch."""
     if config.model:
-        return LanguageModel.load(config.model, system=system_message(config.budget))
+        return load_weights(resolve_model(config.model), config.weights, **system_of(config))
     if not config.from_scratch:
         return load_base()
     folder = out / "base"
@@ -148,7 +156,7 @@ def collect(
             collected = collect_exemplars(
                 train.subset(limit=config.exemplar_episodes) if config.exemplar_episodes else train,
                 player,
-                env_options={**config.env_options, "with_frames": needs_frames(player)},
+                env_options={**config.teacher_options, "with_frames": needs_frames(player)},
                 budget=budget or config.budget,
                 seed=config.seed,
                 config=asked or config.exemplars,
@@ -162,17 +170,27 @@ def collect(
 def fit(
     model: LanguageModel,
     chosen: Sequence[Trajectory],
+    train: Dataset,
     out: Path,
     config: TrainConfig,
     *,
     stage: Stage,
     title: str = "SFT",
+    budget: Budget | None = None,
     should_stop: Stopped = _never,
 ) -> bool:
-    """Train a model on trajectories; returns whether it came to the end."""
+    """Train a model on trajectories of the train split; returns whether it came to the end."""
     sft: SFTConfig = config.seeded().sft
     mask = config.reflect.mask_student
-    examples = [example_of(trajectory, model.chat, mask_student=mask) for trajectory in chosen]
+    make_trainable(model, config.weights, seed=sft.seed)
+    if model.needs_frames:
+        options = {"budget": budget or config.budget, **config.env_options, "with_frames": True}
+        with stage("Frames of the exemplars") as progress:
+            examples = seen_examples(
+                model, chosen, lambda: VideoZoomEnv(train, **options), mask_student=mask, progress=progress
+            )
+    else:
+        examples = [example_of(trajectory, model.chat, mask_student=mask) for trajectory in chosen]
     with stage(f"Cold start ({title})") as progress:
         last = train_sft(
             model,
@@ -202,11 +220,11 @@ def _student(
     folder = out / _STUDENT
     if not folder.is_dir():
         model = begin_model(train, out, config, stage=stage)
-        if not fit(model, exemplars, out, config, stage=stage, title="Student", should_stop=should_stop):
+        if not fit(model, exemplars, train, out, config, stage=stage, title="Student", should_stop=should_stop):
             return None
         save_policy(folder, model, name="Student", **system_of(config))
         shutil.rmtree(out / _checkpoints_of("Student"), ignore_errors=True)
-    return load_policy(folder).model
+    return _reload(folder, config)
 
 
 def _reflections(
@@ -225,7 +243,7 @@ def _reflections(
                 train,
                 wrong.kept,
                 teacher,
-                env_options={**config.env_options, "with_frames": needs_frames(teacher)},
+                env_options={**config.teacher_options, "with_frames": needs_frames(teacher)},
                 budget=config.budget,
                 chat=student.chat,
                 journal=out / "repairs.jsonl",
@@ -300,7 +318,7 @@ def train_uniform(
         at_most = len(read_exemplars(theirs)) if theirs.is_file() else len(kept)
         if at_most < len(kept):
             kept = Random(config.seed).sample(kept, at_most)
-        fit(model, kept, out, config, stage=stage)
+        fit(model, kept, train, out, config, stage=stage, budget=budget)
         save_policy(folder, model, name=f"UniformSampling-{frames} (SFT)", overview_frames=frames, **system_of(config))
         shutil.rmtree(out / _checkpoints_of("SFT"), ignore_errors=True)
     return load_policy(folder)

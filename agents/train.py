@@ -8,7 +8,6 @@ not be made again.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from .rollout import episode_seed
 from .sampler import SamplerConfig, sample_episodes
 from .stages import Stage, silent
 from .train_config import CONFIG_NAME, TrainConfig, claim_folder
+from .weights import explain_memory, make_trainable
 
 __all__ = ["CONFIG_NAME", "SFT_FOLDER", "TrainConfig", "train_policy", "train_uniform"]
 
@@ -60,13 +60,14 @@ def train_policy(
     claim_folder(out, config, train.revision)
     if (out / POLICY_FOLDER).is_dir():
         return load_policy(out)
-    start = cold_start(train, out, config, stage=stage, should_stop=should_stop)
-    if start is None:
-        return None
-    if not config.reinforce:
-        save_policy(out / POLICY_FOLDER, start, name="SFT" if config.cold_start else "Start", **system_of(config))
-        return load_policy(out)
-    return _reinforce(train, validation, out, config, start, stage=stage, should_stop=should_stop)
+    with explain_memory():
+        start = cold_start(train, out, config, stage=stage, should_stop=should_stop)
+        if start is None:
+            return None
+        if not config.reinforce:
+            save_policy(out / POLICY_FOLDER, start, name="SFT" if config.cold_start else "Start", **system_of(config))
+            return load_policy(out)
+        return _reinforce(train, validation, out, config, start, stage=stage, should_stop=should_stop)
 
 
 def _reinforce(
@@ -82,11 +83,13 @@ def _reinforce(
     """PPO from the cold start, or from the newest checkpoint."""
 
     def make_env() -> VideoZoomEnv:
-        return VideoZoomEnv(train, budget=config.budget, **config.env_options)
+        return VideoZoomEnv(train, budget=config.budget, **options)
 
+    make_trainable(model, config.weights, seed=config.ppo.seed + config.seed)
+    options = {**config.env_options, "with_frames": model.needs_frames}
     total = config.ppo.iterations
     envs = [make_env() for _ in range(config.ppo.prompts * config.ppo.samples)]
-    ppo = PPO(model, copy.deepcopy(model), envs, train.ids, config.seeded().ppo, out=out)
+    ppo = PPO(model, model.reference(), envs, train.ids, config.seeded().ppo, out=out)
     checkpoints = Checkpoints(out / "checkpoints")
     if (newest := checkpoints.latest()) is not None:
         ppo.load_state(checkpoints.restore(newest, model, ppo.optimizers))
@@ -119,7 +122,8 @@ def _evaluate(
     """Greedy accuracy on some validation episodes, spread over its videos; one whole trajectory goes to TensorBoard."""
     step = max(1, len(validation) // config.eval_episodes)
     names = list(validation.ids)[::step][: config.eval_episodes]
-    envs = [VideoZoomEnv(validation, budget=config.budget, **config.env_options) for _ in names]
+    options = {**config.env_options, "with_frames": model.needs_frames}
+    envs = [VideoZoomEnv(validation, budget=config.budget, **options) for _ in names]
     sampling = SamplerConfig(temperature=0.0, max_new_tokens=config.ppo.max_new_tokens)
     seeds = [episode_seed(config.seed, name) for name in names]
     rollouts = sample_episodes(model, envs, names, seeds, config=sampling)

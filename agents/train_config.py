@@ -18,6 +18,7 @@ from .ppo import PPOConfig
 from .reflection import ReflectionConfig
 from .sft import SFTConfig
 from .trajectory import as_plain
+from .weights import WeightsConfig
 
 __all__ = ["CONFIG_NAME", "TrainConfig", "claim_folder"]
 
@@ -29,7 +30,10 @@ class TrainConfig:
     """How a policy is trained."""
 
     model: str = ""
-    """A folder (or hub id) of a causal language model; empty: the tiny model on its cold-start base."""
+    """A folder or hub id of a causal language model, or of a Qwen2.5-VL or Qwen3-VL that sees the frames; smollm2, once
+    prepared with `vz model smollm2`; empty: the tiny model on its cold-start base."""
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    """How its weights are held, and which of them are trained."""
     from_scratch: bool = False
     """Make the tiny model's cold-start base anew instead of taking the shipped one."""
     teacher: str = ""
@@ -51,6 +55,8 @@ class TrainConfig:
     """Reward besides for a right answer after a zoom that showed something new; the paper pays 0.5."""
     describe: str = "palette"
     """What describes a frame in words: none, palette or captions."""
+    teacher_describe: str = ""
+    """The same for the teacher; empty: as for the policy. A scripted teacher reads words where the policy sees."""
     seed: int = 0
     """Added to the seed of every stage: runs with different seeds differ in all of them."""
     eval_every: int = 5
@@ -82,6 +88,11 @@ class TrainConfig:
         """Arguments of the environments, besides dataset and budget."""
         reward = {"reward": {"zoom_bonus": self.tool_bonus}} if self.tool_bonus else {}
         return {"describe": self.describe, "with_frames": False, **reward}
+
+    @property
+    def teacher_options(self) -> dict[str, Any]:
+        """The same for the teacher."""
+        return {**self.env_options, "describe": self.teacher_describe or self.describe}
 
 
 def claim_folder(out: Path, config: TrainConfig, revision: str) -> None:

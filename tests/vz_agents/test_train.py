@@ -161,6 +161,7 @@ from vz_agents.ppo import PPOConfig
 from vz_agents.reflection import ReflectionConfig
 from vz_agents.sft import SFTConfig
 from vz_agents.train import TrainConfig, train_policy
+from vz_agents.weights import WeightsConfig
 from vz_env.budget import Budget
 from vz_env.datasets.needle import load_needle
 
