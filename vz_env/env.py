@@ -20,7 +20,8 @@ from .episode import Episode
 from .episode_end import end_episode
 from .episode_state import EpisodeState
 from .errors import ConfigError, ResetNeeded, VideoDecodeError
-from .observer import Look, Observer, VideoClock
+from .look import Look, VideoClock
+from .observer import Observer
 from .protocols import Stop, as_protocol
 from .render import draw_sheet, draw_timeline
 from .rewards import RewardConfig, reward_config, step_terms

@@ -11,7 +11,7 @@ import numpy as np
 from .action_types import Crop
 from .budget import BudgetState
 from .episode import Episode, Segment
-from .observer import Look, VideoClock, no_frames
+from .look import Look, VideoClock, no_frames
 from .rewards import TERMS
 from .zoom_rules import ZoomPlan
 

@@ -7,13 +7,8 @@ them. When nobody wants the pixels and the words are known, no video is opened.
 from __future__ import annotations
 
 import functools
-import os
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +17,9 @@ from .action_types import Crop
 from .cropping import crop_frames
 from .episode import Episode, SubtitleFile
 from .errors import ConfigError
+from .look import Look, VideoClock, no_frames
 from .pictures import PICTURE_WORDS, question_picture
+from .recent_cache import RecentCache
 from .subtitles import SubtitleTrack, load_subtitles
 from .video.access import resolve_video
 from .video.describe import Describer, make_describer, mark_changes
@@ -34,50 +31,6 @@ __all__ = ["Look", "Observer", "VideoClock", "forget_words", "no_frames"]
 _FRAMES_PER_CALL: Final = 128  # below the reader's limit of one call, and bounds what describing keeps in memory
 _DURATION_TOLERANCE_SECONDS: Final = 1.0
 
-Value = TypeVar("Value")
-
-
-class RecentCache(Generic[Value]):
-    """A thread-safe cache of the `max_entries` values used last."""
-
-    def __init__(self, max_entries: int) -> None:
-        """Start empty."""
-        self.max_entries = max_entries
-        self._entries: OrderedDict[Hashable, Value] = OrderedDict()
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew_lock)
-
-    def _renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock, and is not there to let go of it."""
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        """How many values are held."""
-        return len(self._entries)
-
-    def get(self, key: Hashable) -> Value | None:
-        """The value, or None when it is not held."""
-        with self._lock:
-            if key not in self._entries:
-                return None
-            self._entries.move_to_end(key)
-            return self._entries[key]
-
-    def put(self, key: Hashable, value: Value) -> None:
-        """Hold a value, and let go of the one not used for longest."""
-        with self._lock:
-            self._entries[key] = value
-            self._entries.move_to_end(key)
-            if len(self._entries) > self.max_entries:
-                self._entries.popitem(last=False)
-
-    def clear(self) -> None:
-        """Let go of everything."""
-        with self._lock:
-            self._entries.clear()
-
-
 # 64k descriptions of some 300 bytes each with their keys: about 20 MB when full.
 _words: Final = RecentCache[str](max_entries=65_536)
 _infos: Final = RecentCache[VideoInfo](max_entries=4_096)
@@ -87,36 +40,6 @@ def forget_words() -> None:
     """Empty the caches of descriptions and durations of this process."""
     _words.clear()
     _infos.clear()
-
-
-def no_frames() -> NDArray[np.uint8]:
-    """A new empty stack: observations never share an array, as Gymnasium's checker asks."""
-    return np.zeros((0, 2, 2, 3), dtype=np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class VideoClock:
-    """How long a video is, and how its frames are counted.
-
-    `frame_count` is the length of the file times the average rate: what a video of constant rate holds, and what a
-    reader that counts by the average rate believes of any other. It is 0, as the rate is, where the file states none.
-    """
-
-    duration_seconds: float
-    frame_count: int
-    average_fps: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What was seen at n moments: `frames` uint8 (n or 0, h, w, 3), `timestamps_seconds` float64 (n,), n descriptions.
-
-    The timestamps are the moments asked for; a frame itself may have come on a little earlier.
-    """
-
-    frames: NDArray[np.uint8]
-    timestamps_seconds: NDArray[np.float64]
-    descriptions: tuple[str, ...]
 
 
 class Observer:

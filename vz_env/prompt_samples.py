@@ -18,7 +18,7 @@ from .actions import MAX_ACTION_CHARS, InvalidAction, SubtitleSearch
 from .budget import Budget, BudgetState
 from .episode import Episode
 from .episode_state import EpisodeState
-from .observer import Look, VideoClock, no_frames
+from .look import Look, VideoClock, no_frames
 from .pictures import PICTURE_WORDS
 from .protocols import Protocol, as_protocol
 from .subtitles import SubtitleLine

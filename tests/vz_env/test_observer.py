@@ -14,7 +14,9 @@ from vz_env import observer as observer_module
 from vz_env.actions import format_zoom
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import SubtitleFile
-from vz_env.observer import Observer, RecentCache, VideoClock, forget_words
+from vz_env.look import VideoClock
+from vz_env.observer import Observer, forget_words
+from vz_env.recent_cache import RecentCache
 from vz_env.video.describe import describe_palette
 
 pytestmark = pytest.mark.usefixtures("fresh_words")

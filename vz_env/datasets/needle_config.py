@@ -20,6 +20,7 @@ SPLITS: Final = ("train", "validation", "test")
 FRAMES_PER_SECOND: Final = 24
 NEEDLE_VERSION: Final = 1
 """Raised whenever the same config would give other questions or other pictures; part of the config's hash."""
+_FILM_VERSION: Final = 2  # the same for what is shown of a film alone
 
 MIN_OVERVIEW_FRAMES, MAX_OVERVIEW_FRAMES = 6, 36  # 36 slots make 12 scenes at most: there are 12 vivid colours
 # Below 8 s two long events and the second between them do not fit into a slot; over 16 s a 16-frame zoom of a slot has
@@ -96,6 +97,8 @@ class NeedleConfig:
         values["videos"] = {split: int(self.videos.get(split, 0)) for split in SPLITS}
         values["version"] = NEEDLE_VERSION
         values["haystack"] = None if self.haystack is None else _file_fingerprint(Path(self.haystack))
+        if self.haystack is not None:
+            values["film_version"] = _FILM_VERSION
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -28,7 +28,8 @@ __all__ = ["FilmBackdrop", "FilmPictures", "read_film"]
 _FRAMES_PER_PICTURE: Final = 2
 _PICTURES_PER_SECOND: Final = FRAMES_PER_SECOND // _FRAMES_PER_PICTURE
 _SPLIT_SHARES: Final = dict(zip(SPLITS, (0.60, 0.15, 0.25), strict=True))
-_BORDER_SHARES: Final = (0.34, 0.42)  # of the picture; over 30% so that it is named beside the film's own colours
+_BORDER_SHARES: Final = (0.60, 0.66)  # of the picture: the largest of its colours, whatever the film shows
+_CHROMA_SHARE: Final = 0.35  # the film is toned down, so that its colours are seldom mistaken for those of cards
 
 FilmPictures = NDArray[np.uint8]
 """Pictures as planar YUV 4:2:0, twelve a second: uint8, shape (pictures, height * 3 / 2, width)."""
@@ -83,9 +84,16 @@ def _decode(path: Path, config: NeedleConfig) -> Iterator[NDArray[np.uint8]]:
                     yield current
                     shown += 1
             if due >= shown:
-                current = np.asarray(frame.reformat(config.width, config.height, "yuv420p").to_ndarray(), np.uint8)
+                planes = frame.reformat(config.width, config.height, "yuv420p").to_ndarray()
+                current = _tone_down(np.asarray(planes, np.uint8), config.height)
         if current is not None:
             yield current
+
+
+def _tone_down(picture: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    """Most of a picture's colour taken away: its chroma planes, below the first `height` rows, drawn towards grey."""
+    chroma = 128 + _CHROMA_SHARE * (picture[height:].astype(np.float32) - 128)
+    return np.concatenate([picture[:height], np.rint(chroma).astype(np.uint8)])
 
 
 class FilmBackdrop:

@@ -19,7 +19,7 @@ from ..actions import Answer, InvalidAction, SubtitleSearch
 from ..budget import Budget
 from ..episode import AnswerKey
 from ..episode_state import EpisodeState
-from ..observer import Look, VideoClock
+from ..look import Look, VideoClock
 from ..rewards import EndValues
 from ..scoring import Score
 from ..subtitles import SubtitleLine

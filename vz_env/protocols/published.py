@@ -19,7 +19,7 @@ from ..actions import MAX_ACTION_CHARS, Answer, InvalidAction
 from ..budget import Budget
 from ..episode import AnswerKey, Segment
 from ..episode_state import EpisodeState
-from ..observer import Look, VideoClock
+from ..look import Look, VideoClock
 from ..prompts import option_letter
 from ..rewards import EndValues
 from ..scoring import Score, extract_choice, score_answer

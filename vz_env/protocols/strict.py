@@ -11,7 +11,7 @@ from ..actions import Answer, Grammar, InvalidAction, SubtitleSearch, Zoom, Zoom
 from ..budget import Budget
 from ..episode import AnswerKey
 from ..episode_state import EpisodeState
-from ..observer import Look, VideoClock
+from ..look import Look, VideoClock
 from ..rewards import EndValues, EpisodeEnd, end_values
 from ..scoring import Score, score_answer
 from ..subtitles import SubtitleLine

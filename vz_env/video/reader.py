@@ -7,46 +7,34 @@ that cannot be decoded is an error that says so, never a blank.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
-from typing import Final, Literal, Self, get_args
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, VideoCrash, VideoDecodeError, VideoError
 from .access import FileIdentity
+from .backends import BACKENDS, ISOLATIONS, Backend, Isolation, open_source
 from .cache import FrameCache, frame_cache
 from .frame_store import FrameStore
-from .frames import FrameBatch, fit_size
+from .frames import FrameBatch
 from .gather import Found, Gathering
 from .index import VideoInfo
 from .limits import Deadline, DecodeLimits
 from .memory import PictureMemory
 from .quarantine import Quarantine
-from .source import LocalSource, PictureSource
+from .request import check_seconds, make_batch, settle_size, to_ticks
+from .source import PictureSource
 from .survey import PacketSurvey, Progress
 from .timeline import Timeline
 
 __all__ = ["BACKENDS", "ISOLATIONS", "Backend", "Isolation", "VideoReader"]
-
-Isolation = Literal["none", "process"]
-"""Where a file is decoded: in this process, or in a child with bounded memory that is killed at the deadline."""
-
-ISOLATIONS: Final = get_args(Isolation)
-
-Backend = Literal["pyav", "torchcodec"]
-"""What decodes: PyAV, or torchcodec where it is right; which frame is on when is settled here for both."""
-
-BACKENDS: Final = get_args(Backend)
-
-TOLERANCE_SECONDS = 1e-6
-"""A time this little before a frame counts as that frame's: 0.033333 is meant as 1/30. Far below any frame's length."""
 
 
 class VideoReader:
@@ -86,15 +74,11 @@ class VideoReader:
         """Open the file and measure its timeline."""
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, got {workers}")
-        if isolation not in ISOLATIONS:
-            raise ConfigError(f"isolation must be one of {', '.join(ISOLATIONS)}, got {isolation!r}")
-        if backend not in BACKENDS:
-            raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self._limits = limits or DecodeLimits()
         self._quarantine = quarantine
         self._lock = threading.Lock()
         self._closed = True  # until everything is there: `__del__` looks at it
-        self._source = _open_source(path, root, self._limits, workers, (isolation, backend))
+        self._source = open_source(path, root, self._limits, workers, isolation=isolation, backend=backend)
         self._memory = PictureMemory(self.identity, frame_cache() if cache is None else cache, store)
         self._gathering = Gathering(self._lock, max_ticks=self._limits.max_frames_per_call)
         self._closed = False
@@ -146,15 +130,14 @@ class VideoReader:
             VideoDecodeError: a picture that was asked for cannot be decoded; nothing is handed out.
             VideoTimeout: the deadline of `DecodeLimits.timeout_seconds` passed.
         """
-        width, height = self._size(size, max_pixels)
-        seconds = self._seconds(timestamps_seconds, width * height * 3)
-        ticks = self._ticks(seconds)
+        width, height = settle_size(self.info, size, max_pixels)
+        ticks = self._ticks(check_seconds(timestamps_seconds, width * height * 3, self._limits))
         deadline = Deadline(self._limits.timeout_seconds, self.path)
         found: Found = {}
         missing = self._memory.look_up(set(ticks), (width, height), found)
         if missing:
             found |= self._gathering.ask(self._decode, set(missing), (width, height), deadline)
-        return self._batch(ticks, found, (width, height))
+        return make_batch(ticks, found, (width, height), self.timeline, self.time_base)
 
     def keyframe_times(self, timestamps_seconds: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return when the last keyframe at or before each of the given times is presented.
@@ -174,7 +157,7 @@ class VideoReader:
             VideoDecodeError: no keyframe can be read.
             VideoTimeout: the deadline of `DecodeLimits.timeout_seconds` passed.
         """
-        ticks = self._ticks(self._seconds(timestamps_seconds, 0))
+        ticks = self._ticks(check_seconds(timestamps_seconds, 0, self._limits))
         deadline = Deadline(self._limits.timeout_seconds, self.path)
         with self._taking_turns(deadline) as source:
             keyframes = source.keyframes_at(set(ticks), deadline)
@@ -219,40 +202,9 @@ class VideoReader:
         if self._closed:
             raise VideoDecodeError(f"{self.path}: this reader is closed; open the video again")
 
-    def _size(self, size: tuple[int, int] | None, max_pixels: int | None) -> tuple[int, int]:
-        """Settle the size of the pictures to hand out."""
-        if size is None:
-            return fit_size(self.info.width, self.info.height, max_pixels)
-        if max_pixels is not None:
-            raise ConfigError("give either size or max_pixels, not both")
-        width, height = size
-        if width < 1 or height < 1:
-            raise ConfigError(f"size must be (width, height) of at least one pixel, got {size}")
-        return width, height
-
-    def _seconds(
-        self, timestamps_seconds: Sequence[float] | NDArray[np.float64], frame_bytes: int
-    ) -> NDArray[np.float64]:
-        """Check what was asked for."""
-        seconds = np.asarray(timestamps_seconds, dtype=np.float64)
-        if seconds.ndim != 1 or np.isnan(seconds).any():
-            raise ConfigError(f"timestamps must be numbers of seconds in one dimension, got shape {seconds.shape}")
-        limits = self._limits
-        if len(seconds) > limits.max_frames_per_call or len(seconds) * frame_bytes > limits.max_output_bytes:
-            raise ConfigError(
-                f"{len(seconds)} frames of {frame_bytes} bytes in one call; the limits are "
-                f"{limits.max_frames_per_call} frames (max_frames_per_call) and {limits.max_output_bytes} bytes"
-            )
-        return seconds
-
     def _ticks(self, seconds: NDArray[np.float64]) -> list[int]:
         """Turn seconds into stream ticks, once; everything after this counts in integers."""
-        timeline, per_second = self._source.timeline, 1.0 / self._source.time_base
-        inside = np.clip(seconds, 0.0, self.info.duration_seconds)
-        return [
-            min(timeline.first_tick + math.floor((t + TOLERANCE_SECONDS) * per_second), timeline.last_tick)
-            for t in inside.tolist()
-        ]
+        return to_ticks(seconds, self.info.duration_seconds, self.timeline, self.time_base)
 
     def _decode(self, ticks: set[int], size: tuple[int, int], deadline: Deadline) -> Found:
         """Decode what another thread has not decoded while this one waited for its turn; holds the lock."""
@@ -265,20 +217,6 @@ class VideoReader:
             self._memory.keep(fresh, size)
             found |= fresh
         return found
-
-    def _batch(self, ticks: list[int], found: Found, size: tuple[int, int]) -> FrameBatch:
-        """Put the pictures into one array, in the order asked for; a single picture is handed out as it is."""
-        first, time_base = self._source.timeline.first_tick, self._source.time_base
-        times = np.array([float((found[tick][0] - first) * time_base) for tick in ticks], dtype=np.float64)
-        if len(ticks) == 1:
-            return FrameBatch(found[ticks[0]][1][None], times)
-        places: dict[int, list[int]] = {}
-        for position, tick in enumerate(ticks):
-            places.setdefault(tick, []).append(position)
-        frames = np.empty((len(ticks), size[1], size[0], 3), dtype=np.uint8)
-        for tick, positions in places.items():
-            frames[positions] = found.pop(tick)[1]  # let go of each at once: an overview is not held twice
-        return FrameBatch(frames, times)
 
     @property
     def is_closed(self) -> bool:
@@ -311,25 +249,3 @@ class VideoReader:
         """Show the file and its length."""
         info = self.info
         return f"VideoReader({self.path!r}, {info.duration_seconds:.3f}s, {info.width}x{info.height} {info.codec})"
-
-
-def _open_source(
-    path: str | os.PathLike[str],
-    root: str | os.PathLike[str] | None,
-    limits: DecodeLimits,
-    workers: int,
-    how: tuple[Isolation, Backend],
-) -> PictureSource:
-    """Open the file where, and with what, it is to be decoded."""
-    isolation, backend = how
-    if backend == "torchcodec":
-        if isolation == "process":
-            raise ConfigError("isolation='process' is for files one does not trust, backend='torchcodec' for others")
-        from .torchcodec_source import TorchcodecSource
-
-        return TorchcodecSource(path, root=root, limits=limits, workers=workers)
-    if isolation == "process":
-        from .isolation import ProcessSource
-
-        return ProcessSource(path, root=root, limits=limits, workers=workers)
-    return LocalSource(path, root=root, limits=limits, workers=workers)

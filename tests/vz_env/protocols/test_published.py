@@ -12,7 +12,8 @@ from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey
 from vz_env.errors import ConfigError, VideoDecodeError
-from vz_env.observer import Observer, VideoClock
+from vz_env.look import VideoClock
+from vz_env.observer import Observer
 from vz_env.rewards import REWARD_PRESETS
 
 RIGHT, WRONG = "<think>t</think><answer>B</answer>", "<think>t</think><answer>A</answer>"
