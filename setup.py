@@ -22,7 +22,8 @@ EXTRAS = {
 TORCHCODEC = ["torchcodec>=0.13", "torch>=2.6"]  # not in "all": its wheels want FFmpeg libraries of the system
 ALL = sorted({requirement for group in EXTRAS.values() for requirement in group})
 CHECKS = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2.3", "codespell>=2.4", "build>=1.2", "setuptools>=77"]
-DEV = ["pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "playwright>=1.50", *CHECKS]
+PEERS = ["playwright>=1.50", "moviepy>=2.1"]  # a browser to look at pages with, and what Gymnasium records videos with
+DEV = ["pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", *PEERS, *CHECKS]
 
 BENCHMARKS = {  # dataset name -> module of its adapter: `gym.make("VZ/MLVU-v0", root=...)` finds it through these
     **{"MLVU": "mlvu", "LongVideoBench": "longvideobench", "LVBench": "lvbench", "VideoMME": "videomme"},
