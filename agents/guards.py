@@ -14,14 +14,17 @@ from torch import Tensor
 from vz_env.errors import VZError
 
 from .checkpoint import write_folder
+from .frames import PlacedFrame, RowFrames
 from .trajectory import Trajectory, as_plain
 
-__all__ = ["DUMP_FOLDER", "SkipCounter", "TrainingDiverged", "log_prob_gap", "write_dump"]
+__all__ = ["DUMP_FOLDER", "SkipCounter", "TrainingDiverged", "check_sight", "log_prob_gap", "permuted", "write_dump"]
 
 DUMP_FOLDER: Final = "diverged"
 LOG_PROB_TOLERANCE: Final = {torch.float32: 1e-4, torch.float64: 1e-4}
 """How far sampler and trainer may differ on average in nats, by the type of the weights."""
 _HALF_PRECISION_TOLERANCE: Final = 5e-2
+BLIND_CHANGE: Final = 1e-6
+"""Log-probabilities that change by no more, in nats, when frames are permuted, do not depend on them."""
 MAX_SKIPPED_STEPS: Final = 3
 
 
@@ -48,6 +51,37 @@ def log_prob_gap(trained: Tensor, sampled: Tensor, dtype: torch.dtype) -> float:
             f"{tolerance:g}: look for positions, masks or frames that one of them sees and the other does not"
         )
     return gap
+
+
+def permuted(frames: RowFrames) -> RowFrames:
+    """The frames of a row, each in the place of the one before it that takes as many tokens: the ids stay the same."""
+    alike: dict[tuple[int, int], list[int]] = {}
+    for number, (_, frame) in enumerate(frames.placed):
+        alike.setdefault((frame.rows, frame.columns), []).append(number)
+    placed = list(frames.placed)
+    for numbers in alike.values():
+        for number, other in zip(numbers, numbers[1:] + numbers[:1], strict=True):
+            placed[number] = PlacedFrame(placed[number].start, frames.placed[other].frame)
+    return RowFrames(placed, frames.shift)
+
+
+def check_sight(trained: Tensor, permuted_frames: Tensor) -> None:
+    """Refuse a model that looks at frames and does not see them.
+
+    A model whose image tokens carry no image trains without complaint: the loss falls, on the text alone.
+
+    Args:
+        trained: (tokens,) log-probabilities.
+        permuted_frames: the same with the frames of each row permuted.
+
+    Raises:
+        TrainingDiverged: nothing changed.
+    """
+    if float((trained - permuted_frames).abs().max()) <= BLIND_CHANGE:
+        raise TrainingDiverged(
+            "the model is blind: permuting the frames of an episode changed no log-probability; look at how frames "
+            "reach the model, and whether its vision tower gives every frame the same features"
+        )
 
 
 @dataclass(slots=True)

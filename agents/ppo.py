@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from vz_env.errors import ConfigError
 
-from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, log_prob_gap, write_dump
+from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, check_sight, log_prob_gap, permuted, write_dump
 from .losses import clipped_surrogate, clipped_value_loss, kl_estimate, token_weights
 from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw
@@ -81,6 +82,7 @@ class PPO:
         self.value_optimizer: OptimizerGroup = adamw(model.value_head, lr=config.value_lr)
         self.iteration = 0
         self.skipped = SkipCounter()
+        self._has_seen = not model.needs_frames
 
     @property
     def optimizers(self) -> dict[str, OptimizerGroup]:
@@ -154,8 +156,7 @@ class PPO:
         self, chosen: list[Rollout], rollouts: list[Rollout], random: Random, clock: PhaseClock
     ) -> dict[str, float]:
         """Advantages and updates from the chosen rollouts; where none was chosen, the critic alone may still learn."""
-        played = [rollout for rollout in rollouts if not rollout.trajectory.is_error]
-        batch = make_batch(chosen or played, self.config, self.model.device)
+        batch = make_batch(chosen or _scorable(rollouts), self.config, self.model.device)
         if not chosen:  # whitening has blown the critic's errors up to advantages: nothing was learned
             batch.advantages.zero_()
         with clock.phase("guard"):
@@ -187,7 +188,13 @@ class PPO:
         """Mean gap between log-probabilities of sampling and of training on a few episodes, before any update."""
         self.model.eval()
         few = batch.rows(range(min(GUARDED_EPISODES, len(batch))))
-        return log_prob_gap(self._score(self.model, few).log_probs, few.log_probs[few.mask.bool()], self.model.lm.dtype)
+        log_probs = self._score(self.model, few).log_probs
+        gap = log_prob_gap(log_probs, few.log_probs[few.mask.bool()], self.model.lm.dtype)
+        others = [permuted(seen) for seen in few.frames]
+        if not self._has_seen and [seen.placed for seen in others] != [seen.placed for seen in few.frames]:
+            check_sight(log_probs, self._score(self.model, replace(few, frames=others)).log_probs)
+            self._has_seen = True  # once a process: how frames reach the model does not change while it runs
+        return gap
 
     @torch.no_grad()
     def _refer(self, batch: Batch) -> None:
@@ -282,6 +289,15 @@ class PPO:
     def _is_warming_up(self) -> bool:
         """Whether this iteration trains the critic alone."""
         return self.config.uses_critic and self.iteration < self.config.critic_warmup
+
+
+def _scorable(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """The episodes that came to an end; a fault of the infrastructure is never a reward of 0."""
+    ended = [rollout for rollout in rollouts if not rollout.trajectory.is_error]
+    if not ended:
+        faults = {f"{rollout.trajectory.status} ({rollout.trajectory.error})" for rollout in rollouts}
+        raise TrainingDiverged(f"wanted episodes to train on, but all of the iteration's failed: {sorted(faults)[0]}")
+    return ended
 
 
 def _derive(seed: int, iteration: int) -> int:

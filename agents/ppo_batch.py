@@ -97,10 +97,8 @@ def make_batch(rollouts: Sequence[Rollout], config: PPOConfig, device: torch.dev
     """Pad the rollouts and estimate advantages. Running out of budget ends an episode: nothing is bootstrapped.
 
     Raises:
-        TrainingDiverged: there is none, or one without sampled tokens.
+        TrainingDiverged: one has no sampled tokens.
     """
-    if not rollouts:
-        raise TrainingDiverged("wanted rollouts to train on, but every episode of the iteration ended in an error")
     records = [_tokens(rollout) for rollout in rollouts]
     for record in records:
         record.check()

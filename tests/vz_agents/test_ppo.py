@@ -168,7 +168,9 @@ def test_error_trajectories_are_counted_and_left_out(trainer, monkeypatch):
 
 
 def test_errors_alone_stop_the_run(trainer):
-    with pytest.raises(TrainingDiverged, match="every episode of the iteration ended in an error"):
+    with pytest.raises(
+        TrainingDiverged, match=r"all of the iteration's failed: error:VideoDecodeError \(broken1.mp4 is empty\)"
+    ):
         trainer(ids=("broken1", "broken2")).step()
 
 

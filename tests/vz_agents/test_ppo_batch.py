@@ -113,9 +113,7 @@ def test_micro_batches_count_what_is_shared_once():
     assert {batch.groups[row] for row in second} == {"a"}
 
 
-def test_nothing_to_train_on_is_refused():
-    with pytest.raises(TrainingDiverged, match="every episode of the iteration ended in an error"):
-        make_batch([], PPOConfig(), CPU)
+def test_an_episode_without_sampled_tokens_is_refused():
     bare = rollout("a", 0.0)
     bare.trajectory.tokens = None
     with pytest.raises(TrainingDiverged, match="episode 'a' has none"):
