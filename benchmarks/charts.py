@@ -82,7 +82,8 @@ def draw_frames_chart(
     shown = [point for point in points if not (math.isnan(point.accuracy.mean) or math.isnan(point.frames))]
     if not shown:
         return Markup("")
-    across = _Scale(0.0, max(1.0, *(point.frames for point in shown)) * 1.15, LEFT, WIDTH - RIGHT)
+    most = max(point.frames for point in shown) or 1.0  # of seconds, all may be far below one
+    across = _Scale(0.0, most * 1.15, LEFT, WIDTH - RIGHT)
     down = _Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
     parts = _axes(across, down, axis, is_percent=True)
     labels = [_place(across(point.frames), down(point.accuracy.mean), point.label) for point in shown]

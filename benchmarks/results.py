@@ -7,6 +7,7 @@ counted as wrong, so that a run cannot look better by failing.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,24 @@ from .records import EpisodeRecord
 from .significance import PairedTest, clustered_standard_error, paired_test
 from .statistics import Interval, accuracy, paired_difference
 
-__all__ = ["HIDDEN_GROUPS", "EvalResult", "GroupResult", "compare", "compare_runs", "paired", "summarise"]
+__all__ = [
+    "HIDDEN_GROUPS",
+    "EvalResult",
+    "GroupResult",
+    "compare",
+    "compare_runs",
+    "paired",
+    "summarise",
+    "value_order",
+]
 
 MAX_ERROR_RATE: Final = 0.01
 HIDDEN_GROUPS: Final = frozenset({"invalid", "try", "try_group"})
 """Names that say something of a record and are no kind of question to break figures down by."""
+
+
+_LEVELS: Final = {"easy": 0, "short": 0, "medium": 1, "hard": 2, "long": 2}
+_DIGITS: Final = re.compile(r"(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +186,15 @@ def _is_unparsed(trajectory: Trajectory) -> bool:
     return trajectory.status == "answered" and info.get("action") == "answer" and info.get("parsed") is None
 
 
+def value_order(value: str) -> tuple[int, list[tuple[int, int, str]]]:
+    """What to sort the values of a group by: levels from easy to hard, short to long; numbers in a name by size."""
+    level = _LEVELS.get(value.strip().casefold(), len(_LEVELS))
+    parts = [part for part in _DIGITS.split(value) if part]
+    return level, [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
 def _by_group(graded: Sequence[EpisodeRecord], *, seed: int, resamples: int) -> tuple[GroupResult, ...]:
-    """One result for each value of each group, sorted by name."""
+    """One result for each value of each group, groups by name, values in their order."""
     members: dict[tuple[str, str], list[EpisodeRecord]] = {}
     for record in graded:
         for group, value in record.groups.items():
@@ -192,7 +213,7 @@ def _by_group(graded: Sequence[EpisodeRecord], *, seed: int, resamples: int) -> 
                 resamples=resamples,
             ),
         )
-        for (group, value), rows in sorted(members.items())
+        for (group, value), rows in sorted(members.items(), key=lambda item: (item[0][0], value_order(item[0][1])))
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from .results import EvalResult
+from .results import EvalResult, value_order
 from .viewer import clean_text
 
 __all__ = [
@@ -87,7 +87,7 @@ def group_rows(results: Sequence[EvalResult], group: str) -> list[tuple[str, int
     """(value, questions, a cell for each policy) for every value of a group."""
     found = {(one.value, result.run): one for result in results for one in result.groups if one.group == group}
     rows = []
-    for value in sorted({value for value, _ in found}):
+    for value in sorted({value for value, _ in found}, key=value_order):
         line = [found.get((value, result.run)) for result in results]
         cells = [str(one.accuracy) if one is not None else "–" for one in line]
         rows.append((clean_text(value), max(one.episodes for one in line if one is not None), cells))

@@ -101,3 +101,9 @@ def test_timeline_fits_any_duration(duration):
     drawn = parse(draw_timeline(duration, overview=[0.0], zooms=[], evidence=[]))
     width = float(drawn.get("viewBox").split()[2])
     assert all(0 <= float(text.get("x")) <= width for text in drawn.iter("text"))
+
+
+def test_costs_below_one_fill_the_chart():
+    low, high = parse(draw_frames_chart([point(frames=0.01), point(frames=0.1)])).findall(".//circle")
+
+    assert float(high.get("cx")) - float(low.get("cx")) > 150

@@ -6,7 +6,7 @@ import pytest
 
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_benchmarks.records import EpisodeRecord
-from vz_benchmarks.results import compare, summarise
+from vz_benchmarks.results import compare, summarise, value_order
 from vz_benchmarks.statistics import accuracy
 
 
@@ -95,3 +95,11 @@ def test_repr_shows_the_headline():
 def test_summaries_repeat_themselves(resamples):
     records = [make_record(number, float(number % 5 == 0)) for number in range(20)]
     assert summarise(records, resamples=resamples) == summarise(records, resamples=resamples)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["easy", "medium", "hard"], ["short", "medium", "long", "other"], ["0015 s", "60 s", "600 s"], ["T2", "T10"]],
+)
+def test_values_of_a_group_stand_in_their_order(values):
+    assert sorted(reversed(values), key=value_order) == values
