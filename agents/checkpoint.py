@@ -20,13 +20,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vz_env.budget import Budget
 from vz_env.errors import ConfigError
+from vz_env.prompts import system_message
 
 from .language_policy import LanguagePolicy
 from .model import LanguageModel
 from .optimizers import OptimizerGroup
+from .sampler import SamplerConfig
 
-__all__ = ["POLICY_FOLDER", "Checkpoints", "hash_files", "load_policy", "save_policy", "write_folder"]
+__all__ = [
+    "POLICY_FOLDER",
+    "Checkpoints",
+    "hash_files",
+    "load_policy",
+    "save_policy",
+    "untrained_policy",
+    "write_folder",
+]
 
 POLICY_FOLDER: Final = "policy"
 """Where a training run leaves its finished policy."""
@@ -35,6 +46,7 @@ _STATE_FILE: Final = "state.json"
 _OPTIMIZER_FILE: Final = "optimizers.safetensors"
 _SETTINGS_FILE: Final = "optimizers.json"
 _POLICY_FILE: Final = "policy.json"
+_UNTRAINED_REPLY: Final = 256  # tokens: nobody has taught such a model to be brief
 _UNFINISHED: Final = ".unfinished-"
 _REPLACED: Final = ".replaced-"
 _STEP: Final = re.compile(r"step-(\d+)")
@@ -99,7 +111,7 @@ def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 class Checkpoints:
-    """The checkpoints of one run: `step-000040` and so on in one folder, the newest few kept."""
+    """The checkpoints of one run: `step-000040` and so on in one folder, the newest few and the best one kept."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         """Name the folder; nothing is created before the first save. `keep` is 1 or more."""
@@ -113,14 +125,17 @@ class Checkpoints:
         model: LanguageModel,
         optimizers: Mapping[str, OptimizerGroup],
         state: Mapping[str, Any],
+        *,
+        score: float | None = None,
     ) -> None:
-        """Write one checkpoint and drop the oldest ones.
+        """Write one checkpoint and drop old ones.
 
         Args:
             step: its number; a resume continues after it.
             model: weights, tokenizer and value head.
             optimizers: by name.
             state: anything JSON holds.
+            score: how good it is, where that was measured; the checkpoint with the highest is kept however old it is.
         """
 
         def write(folder: Path) -> None:
@@ -129,16 +144,24 @@ class Checkpoints:
             save_file(tensors, folder / _OPTIMIZER_FILE)
             _write_json(folder / _SETTINGS_FILE, settings)
             hashes = hash_files(folder, sorted(path.name for path in folder.iterdir()))
-            _write_json(folder / _STATE_FILE, {"state": {**state, "step": step}, "sha256": hashes})
+            record = {"state": {**state, "step": step}, "score": score, "sha256": hashes}
+            _write_json(folder / _STATE_FILE, record)
 
         write_folder(self.folder / f"step-{step:06d}", write)
+        best = self.best()
         for old in self._complete()[: -self.keep]:
-            shutil.rmtree(old)
+            if old != best:
+                shutil.rmtree(old)
 
     def latest(self) -> Path | None:
         """The newest complete checkpoint, or None."""
         complete = self._complete()
         return complete[-1] if complete else None
+
+    def best(self) -> Path | None:
+        """The complete checkpoint with the highest score, the newest of several; None where none has a score."""
+        scored = [(score, folder.name, folder) for folder in self._complete() if (score := _score(folder)) is not None]
+        return max(scored)[-1] if scored else None
 
     def restore(self, folder: Path, model: LanguageModel, optimizers: Mapping[str, OptimizerGroup]) -> dict[str, Any]:
         """Load a checkpoint into a model and its optimisers.
@@ -167,6 +190,15 @@ class Checkpoints:
     def _complete(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*") if _STEP.fullmatch(path.name)]
         return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _score(folder: Path) -> float | None:
+    """What a checkpoint was given as its score."""
+    try:
+        score = _read_json(folder / _STATE_FILE).get("score")
+    except (OSError, ValueError, TypeError):
+        return None
+    return float(score) if isinstance(score, int | float) else None
 
 
 def _split(states: Mapping[str, list[dict[str, Any]]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -215,7 +247,7 @@ def save_policy(folder: Path, model: LanguageModel, **settings: Any) -> None:
 
 
 def load_policy(folder: Path) -> LanguagePolicy:
-    """Load the policy that a training run left, from the run's folder or the policy's own.
+    """Load the policy that a training run left, from the run's folder or the policy's own; or an untrained model.
 
     Raises:
         ConfigError: there is none, or its settings are not what `save_policy` writes.
@@ -223,11 +255,29 @@ def load_policy(folder: Path) -> LanguagePolicy:
     inner = folder / POLICY_FOLDER
     place = inner if inner.is_dir() else folder
     settings_file = place / _POLICY_FILE
+    if not settings_file.is_file():
+        return untrained_policy(str(place))
     try:
-        settings = _read_json(settings_file) if settings_file.is_file() else {}
+        settings = _read_json(settings_file)
         model = LanguageModel.load(place, system=settings.pop("system", None))
-        return LanguagePolicy(model, **{"name": folder.name, **settings})
+        longest = int(settings.pop("max_new_tokens", SamplerConfig().max_new_tokens))
+        sampling = SamplerConfig(temperature=0.0, max_new_tokens=longest)
+        return LanguagePolicy(model, **{"name": folder.name, "sampling": sampling, **settings})
     except (OSError, ValueError, TypeError) as fault:
         if isinstance(fault, ConfigError):
             raise
         raise ConfigError(f"wanted the settings of a policy in {settings_file}, got: {fault}") from fault
+
+
+def untrained_policy(model: str) -> LanguagePolicy:
+    """A model as it came, told the rules in a system message.
+
+    Args:
+        model: a folder or a hub id.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    loaded = LanguageModel.load(model, system=system_message(Budget()))
+    sampling = SamplerConfig(temperature=0.0, max_new_tokens=_UNTRAINED_REPLY)
+    return LanguagePolicy(loaded, name=Path(model).name, sampling=sampling)

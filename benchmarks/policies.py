@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CURVE_FRAMES", "POLICY_WORDS", "expand_policies", "find_policy"]
 
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 CURVE_FRAMES: Final = (8, 16, 32, 64, 128)
 
 POLICY_WORDS: Final = {
@@ -29,7 +31,9 @@ POLICY_WORDS: Final = {
     "curve": "uniform@8, @16, @32, @64 and @128: accuracy against frames",
     "baselines": "all of the above; subtitles and oracle where the dataset has subtitles and evidence",
     "package.module:Name": "a policy of your own",
-    "<folder>": "what `vz train` or `vz demo` left behind",
+    "<folder>": "what `vz train` or `vz demo` left behind, or any model with a chat template",
+    "owner/name": "such a model on the hub",
+    "smollm2": "the model that `vz model smollm2` prepared",
 }
 """What `--policy` takes, and what it means."""
 
@@ -76,8 +80,8 @@ def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0)
     }
     if name in builders and (not at or name in {"uniform", "first-frames"}):
         return builders[name]()
-    if Path(spec).is_dir():
-        return _load_trained(Path(spec))
+    if Path(spec).is_dir() or spec == "smollm2" or _HUB_ID.fullmatch(spec):
+        return _load_model(spec)
     if ":" in spec:
         here = str(Path.cwd())
         if here not in sys.path:  # a policy in the folder one stands in, as `python -m` would find it
@@ -89,13 +93,16 @@ def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0)
     )
 
 
-def _load_trained(folder: Path) -> Policy:
-    """Load what a training run left behind."""
+def _load_model(spec: str) -> Policy:
+    """Load what a training run left behind, or a model as it came."""
     try:
         from vz_agents.checkpoint import load_policy as load_trained
+        from vz_agents.checkpoint import untrained_policy
+        from vz_agents.smollm2 import resolve_model
     except ModuleNotFoundError as fault:
         raise ConfigError(
-            f"a trained policy wants the language-model extra: pip install 'vz-env[llm]' ({fault})"
+            f"a language model wants the language-model extra: pip install 'vz-env[llm]' ({fault})"
         ) from fault
-    policy: Policy = load_trained(folder)
+    folder = resolve_model(spec)
+    policy: Policy = load_trained(Path(folder)) if Path(folder).is_dir() else untrained_policy(spec)
     return policy
