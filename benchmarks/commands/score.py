@@ -17,11 +17,13 @@ from vz_env.datasets.dataset import Dataset
 from vz_env.errors import ConfigError
 
 from ..adapters.catalogue import BENCHMARKS
-from ..console import note, progress_bar, show_table
+from ..console import note, progress_bar, show, show_table
 from ..grading import Denominator, grade_records
 from ..judge import Judge, judge_answers, read_verdicts
 from ..official import Figure, official_figures
+from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
+from ..submissions import only_run, read_choices, write_submission
 from ..tables import policy_label
 from ..viewer import clean_text
 
@@ -46,6 +48,10 @@ class ScoreArgs:
     """The judge's model."""
     workers: int = 4
     """Questions put to the judge at the same time."""
+    submission: Path | None = None
+    """Also write the answers to this file, as the benchmark takes them: MLVU's test set, EgoSchema, Video-MME."""
+    policy: str = ""
+    """Whose answers, where the folder holds those of several."""
 
 
 def run_score(args: ScoreArgs) -> int:
@@ -64,7 +70,19 @@ def run_score(args: ScoreArgs) -> int:
         parser = BENCHMARKS[dataset.name].parser if dataset.name in BENCHMARKS else "strict"
         note(f"official reading: {parser}")
     show_table(figure_table(results, dataset, parser=parser, denominator=args.denominator, verdicts=verdicts))
+    if args.submission is not None:
+        _submit(only_run(results, args.policy), dataset, parser, args.submission)
     return 0
+
+
+def _submit(result: EvalResult, dataset: Dataset, parser: str, path: Path) -> None:
+    """Write a submission, and say what is missing from it."""
+    choices = read_choices(result, dataset, parser=parser)
+    write_atomically(path, to_pretty_json(write_submission(dataset, choices)))
+    missing = sum(bool(episode.options) for episode in dataset) - len(choices)
+    if missing:
+        note(f"{missing} questions have no answer that can be read: none was guessed for them")
+    show(f"submission: {path}")
 
 
 def _verdicts(args: ScoreArgs, results: Sequence[EvalResult], dataset: Dataset) -> dict[str, Mapping[str, float]]:
