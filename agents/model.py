@@ -136,13 +136,14 @@ class LanguageModel(nn.Module):
         lm = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given)
         return cls(lm, tokenizer, system=system)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write weights, tokenizer and value head as safetensors and JSON into a new or existing folder.
 
         An adapter is merged into the weights, so that whatever loads the folder needs to know nothing of it.
         """
         from .lora import has_adapter, merged_weights
 
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with no_progress_bar():
             self.lm.save_pretrained(folder, state_dict=merged_weights(self.lm) if has_adapter(self) else None)

@@ -82,7 +82,7 @@ class VisionLanguageModel(LanguageModel):
         lm = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given)
         return cls(lm, tokenizer, processor, system=system)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write weights, tokenizer, image processor and value head into a new or existing folder."""
         super().save(folder)
         self.processor.save_pretrained(folder)
