@@ -14,17 +14,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
 
-from .chat import ChatRenderer
 from .exemplar_filters import Exemplars
 from .journal import Journal
 from .policy import Policy
 from .repairs import Workshop
 from .trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from .chat import ChatRenderer
 
 __all__ = ["REFLECTION_REASONS", "ReflectionConfig", "choose_wrong", "reflect"]
 

@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
 
-from .chat import ChatRenderer
 from .policy import Observation, PastTurn, Policy, batch_size, policy_name
 from .rollout import EpisodeRun, ask
 from .trajectory import TokenRecord, Trajectory
+
+if TYPE_CHECKING:
+    from .chat import ChatRenderer
 
 __all__ = ["REFLECTION_REQUEST", "REFLECTION_TURN", "Repair", "Workshop", "first_own_turn", "is_request"]
 

@@ -58,7 +58,7 @@ def telling_rejections(
             if name not in told and path.is_file():
                 told.add(name)
                 kept, rejected = read_counts(path)
-                show_table(rejection_table(f"{what} ({path})", kept, rejected, meanings))
+                show_table(rejection_table(f"{what} ({name})", kept, rejected, meanings))
         with stage(title) as progress:
             yield progress
 

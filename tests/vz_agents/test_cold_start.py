@@ -34,6 +34,7 @@ def config(needle_budget):
     return TrainConfig(
         from_scratch=True,
         reinforce=False,
+        exemplar_episodes=3,
         budget=needle_budget,
         curriculum=CurriculumConfig(steps=4, batch_size=2),
         rehearsals=2,
@@ -88,11 +89,11 @@ def test_reflection_joins_exemplars_and_repairs(needle, config, base, tmp_path):
     assert not list(out.glob("*-checkpoints"))
     assert weights(out / "sft") == weights(out / "policy") != weights(out / "student")
     published = begin(base, tmp_path / "published", "student.jsonl")
+    (published / "student").symlink_to(out / "student")
     unmasked = replace(REPAIRED["reflect"], mask_student=False)
     train_policy(needle, None, published, replace(config, reflection=True, reflect=unmasked))
     assert read_exemplars(published / REFLECTIONS) == repairs
     assert weights(published / "sft") != weights(out / "sft")
-    assert weights(published / "student") == weights(out / "student")
 
 
 @pytest.mark.parametrize(("equal", "most"), [(True, 0.5), (True, 0.2), (False, 0.5), (False, 0.2)])
@@ -112,13 +113,6 @@ def test_without_a_cold_start_the_policy_is_the_base(needle, config, base):
     assert all(torch.equal(weight, theirs[name]) for name, weight in policy.model.lm.state_dict().items())
 
 
-def test_without_reinforcement_the_cold_start_is_the_policy(needle, config, base, tmp_path):
-    out = begin(base, tmp_path / "run")
-    assert train_policy(needle, None, out, config).name == "SFT"
-    assert weights(out / "sft") == weights(out / "policy")
-    assert not (out / "checkpoints").exists()
-
-
 def test_the_tool_bonus_is_paid_for_a_right_answer_after_a_new_look(needle, config):
     paid = {}
     for bonus in (0.0, 0.5):
@@ -134,28 +128,16 @@ def test_the_tool_bonus_is_paid_for_a_right_answer_after_a_new_look(needle, conf
         assert paid[0.5][name] - paid[0.0][name] == pytest.approx(0.5 * (name in zoomed))
 
 
-def test_a_stop_in_the_middle_of_sft_costs_nothing(needle, config, base, tmp_path):
-    whole = begin(base, tmp_path / "whole")
-    straight = replace(config, sft=replace(config.sft, epochs=2, batch_tokens=1500))
-    train_policy(needle, None, whole, straight)
-    out, asked = begin(base, tmp_path / "run"), []
-    stopped = train_policy(needle, None, out, straight, should_stop=lambda: asked.append(0) or len(asked) == 2)
-    assert stopped is None
-    assert (out / "sft-checkpoints").is_dir()
-    assert not (out / "sft").exists()
-    assert train_policy(needle, None, out, straight) is not None
-    assert weights(out / "sft") == weights(whole / "sft")
-    assert not (out / "sft-checkpoints").exists()
-
-
-def test_exemplars_are_counted_and_filtered_as_asked(needle, config, base, tmp_path):
+def test_without_reinforcement_the_cold_start_is_the_policy(needle, config, base, tmp_path):
     out = begin(base, tmp_path / "run")
     asked = ExemplarConfig(attempts=2, distinct=True, look_first=True, evidence=True, max_chars=10_000)
-    train_policy(needle, None, out, replace(config, exemplars=asked))
+    assert train_policy(needle, None, out, replace(config, exemplars=asked)).name == "SFT"
+    assert weights(out / "sft") == weights(out / "policy")
+    assert not (out / "checkpoints").exists()
     kept, rejected = read_counts(out / EXEMPLARS)
-    assert kept + sum(rejected.values()) == 2 * len(needle)
-    assert rejected["duplicate"] == kept  # the scripted teacher does the same each time
-    assert len((out / "attempts.jsonl").read_text().splitlines()) == 2 * len(needle)
+    assert kept + sum(rejected.values()) == 2 * 3
+    assert rejected["duplicate"] == kept > 0  # the scripted teacher does the same each time
+    assert len((out / "attempts.jsonl").read_text().splitlines()) == 2 * 3
     assert json.loads((out / "training.json").read_text())["train"]["exemplars"]["attempts"] == 2
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import threading
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 
 import pytest
@@ -23,7 +25,7 @@ from vz_env.budget import Budget
 from vz_env.datasets.needle import load_needle
 from vz_env.env import VideoZoomEnv
 
-FAST = ["--epochs", "2", "--batch-tokens", "600", "--checkpoint-every", "1"]
+FAST = ["--epochs", "2", "--batch-tokens", "600", "--checkpoint-every", "1", "--weights.lora-rank", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +48,30 @@ def weights(out):
 
 
 @pytest.fixture(scope="module")
-def whole(file, tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole")
-    assert main(["sft", str(file), "--out", str(out), *FAST]) == 0
-    return out
+def told(file, tmp_path_factory):
+    """The folder of a run that nothing interrupted, and what it wrote to stdout and to stderr."""
+    out, shown, noted = tmp_path_factory.mktemp("whole"), io.StringIO(), io.StringIO()
+    with redirect_stdout(shown), redirect_stderr(noted):
+        assert main(["sft", str(file), "--out", str(out), *FAST]) == 0
+    return out, shown.getvalue(), noted.getvalue()
 
 
-def test_a_policy_comes_out_and_the_rest_is_counted(file, tmp_path, capsys):
-    assert main(["sft", str(file), "--out", str(tmp_path), *FAST, "--weights.lora-rank", "2"]) == 0
-    told = capsys.readouterr()
+@pytest.fixture(scope="module")
+def whole(told):
+    return told[0]
+
+
+def test_a_policy_comes_out_and_the_rest_is_counted(told):
+    out, shown, noted = told
     counted = {"kept": 3, "unreadable": 1, "error:TeacherError": 1, "not_right": 1, "nothing_written": 1}
     for reason, number in counted.items():
-        (line,) = [line for line in told.out.splitlines() if f" {reason} " in line]
+        (line,) = [line for line in shown.splitlines() if f" {reason} " in line]
         assert f" {number} " in line
-    assert "exemplars.jsonl:7: left out" in told.err
-    assert "3 trajectories, " in told.err
-    assert "% padding" in told.err
-    assert load_policy(tmp_path).name == "SFT"
-    assert not (tmp_path / CHECKPOINTS).exists()
+    assert "exemplars.jsonl:7: left out" in noted
+    assert "3 trajectories, " in noted
+    assert "% padding" in noted
+    assert load_policy(out).name == "SFT"
+    assert not (out / CHECKPOINTS).exists()
 
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(file, whole, capsys):
