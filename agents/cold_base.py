@@ -33,7 +33,7 @@ __all__ = ["BASE_FOLDER", "REHEARSALS", "load_base", "make_base", "verify_base"]
 
 BASE_FOLDER: Final = Path(__file__).parent / "assets" / "tiny-base"
 
-REHEARSALS: Final = 4_800
+REHEARSALS: Final = 6_000
 _REHEARSAL_LR: Final = 7e-4
 _FILES: Final = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _MANIFEST: Final = "base.json"

@@ -18,7 +18,7 @@ from vz_env.errors import DatasetError
 
 from .exemplar_filters import ExemplarConfig, Exemplars, choose_exemplars
 from .journal import Journal
-from .needle_expert import NeedleExpert, spaced_answer
+from .needle_expert import NeedleExpert, conclude
 from .policy import Observation, Policy
 from .rollout import collect_rollouts, episode_seed
 from .trajectory import Trajectory
@@ -58,7 +58,7 @@ class AnswerTeacher:
     def _answer(self, observation: Observation) -> str:
         key = self.dataset.key(observation.episode.id)
         right = observation.episode.options[key.answer_indices[0]] if key.answer_indices else key.answer_texts[0]
-        return f"<think>{self._reader.overview_note(observation)}</think>{spaced_answer(right)}"
+        return conclude(self._reader.overview_note(observation), right)
 
 
 def collect_exemplars(

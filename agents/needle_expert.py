@@ -23,7 +23,7 @@ from vz_env.actions import format_answer, format_number, format_zoom
 
 from .policy import Observation
 
-__all__ = ["FrameLine", "HastyExpert", "NeedleExpert", "read_frame_lines", "spaced_answer"]
+__all__ = ["FrameLine", "HastyExpert", "NeedleExpert", "conclude", "read_frame_lines"]
 
 _LINE: Final = re.compile(r"^(\d+(?:\.\d+)?)s: (?:new )?(.+)$", re.MULTILINE)
 _SCENE: Final = re.compile(r"(?:the|the right after the) (\w+) scene")
@@ -43,12 +43,13 @@ class FrameLine:
     colors: tuple[str, ...]
 
 
-def spaced_answer(text: str) -> str:
-    """An answer with a space before it: to most tokenizers a word is the same token here as in notes and options then.
+def conclude(note: str, answer: str) -> str:
+    """A note that ends in the answer, and the answer: whatever the question, the answer copies what follows `so`.
 
-    Without the space a tiny model cannot copy its answer, but must learn for each word that there are two tokens of it.
+    The space before the answer makes a word the same token here as in notes and options, to most tokenizers; without it
+    a tiny model cannot copy, but must learn for each word that there are two tokens of it.
     """
-    return format_answer(f" {text}")
+    return f"<think>{note}, so {answer}</think>{format_answer(f' {answer}')}"
 
 
 def read_frame_lines(text: str) -> list[FrameLine]:
@@ -82,7 +83,7 @@ class NeedleExpert:
         search = _Search.read(texts, observation.episode.question)
         if search is None:
             scene, answer = _read_order(texts[0], observation.episode.question)
-            return _with_note(_order_note(scene, answer), spaced_answer(answer or _UNKNOWN))
+            return conclude(_order_note(scene, answer), answer or _UNKNOWN)
         note = search.note()
         looks = min(observation.budget["zooms"], self.patience(observation) - search.zooms)
         if not search.is_settled() and search.slots_left() and looks > 0:
@@ -91,8 +92,8 @@ class NeedleExpert:
             fps = max(
                 math.floor(10 * search.frames_per_zoom / (end - start)) / 10, math.ceil(100 / (end - start)) / 100
             )
-            return _with_note(note, format_zoom((start, end), fps))
-        return _with_note(note, spaced_answer(search.answer() or self.guess(observation, search.seen)))
+            return f"<think>{note}</think>{format_zoom((start, end), fps)}"
+        return conclude(note, search.answer() or self.guess(observation, search.seen))
 
     def patience(self, observation: Observation) -> int:
         """Most looks that this expert takes in this episode."""
@@ -249,7 +250,3 @@ def _read_order(overview: str, question: str) -> tuple[str, str]:
 def _order_note(scene: str, answer: str) -> str:
     """The note of a question about the order of scenes."""
     return f"after the {scene}: then {scene} {answer}" if scene else f"the last {answer}"
-
-
-def _with_note(note: str, action: str) -> str:
-    return f"<think>{note}</think>{action}"

@@ -40,16 +40,48 @@ def draw_rehearsal(random: Random) -> list[tuple[str, str]]:
     listed = draw_overview(random, random.randint(lines, _LONG_LINES) if random.random() < _LONG_SHARE else lines)
     (memory,) = random.choices(tuple(_MEMORIES), tuple(_MEMORIES.values()))
     question, note = _ask_for_memory(random, listed, memory) if memory else _ask(random, listed)
-    options = "".join(f"{letter}. {random.choice(VIVID)}\n" for letter in "ABCD")
-    turns = [(f"{question}\n{options}Video: {listed.end}s\n{listed.text}{left_line(random)}", note)]
+    options = _draw_options(random, memory)
+    lettered = "".join(f"{letter}. {option}\n" for letter, option in zip("ABCD", options, strict=True))
+    turns = [(f"{question}\n{lettered}Video: {listed.end}s\n{listed.text}{left_line(random)}", note)]
     card = random.choice(VIVID) if memory == "+" else ""
     seen: list[str] = []
-    for _ in range(random.randint(1, 4)):
+    looks = random.randint(1, 4)
+    for look in range(1, looks + 1):
         text, shown = draw_close_look(random, random.randint(*_CLOSE_LINES), card=card)
         new = [color for color in shown.split() if color != "none"]
         seen = [*seen, *new] if memory == "+" else list(dict.fromkeys([*seen, *new]))
-        turns.append((text.removesuffix("\n"), f"<think>I saw{shown}{_remembered(memory, seen, len(new))}</think>"))
+        note, conclusion = f"I saw{shown}{_remembered(memory, seen, len(new))}", _conclusion(memory, seen)
+        is_last = look == looks or (conclusion and memory != "+")
+        if is_last:
+            note += f", so {conclusion or _first_likely(options, seen)}"
+        turns.append((text.removesuffix("\n"), f"<think>{note}</think>"))
+        if is_last:
+            break
     return turns + [_ask(random, listed) for _ in range(_LATER_QUESTIONS)]
+
+
+def _draw_options(random: Random, memory: str) -> list[str]:
+    """Four options of the kind that a question has, the right one among them or not."""
+    if memory == "+":
+        return random.sample(["1", "2", "3", "4"], 4)
+    firsts, seconds = random.sample(VIVID, 4), random.sample(VIVID, 4)
+    return [memory.join(pair) for pair in zip(firsts, seconds, strict=True)] if memory == " to " else firsts
+
+
+def _conclusion(memory: str, seen: list[str]) -> str:
+    """What follows from all looks so far; empty where nothing does."""
+    if memory == "+":
+        return str(len(seen)) if seen else ""
+    if memory == " to ":
+        return memory.join(seen[:2]) if seen[1:] else ""
+    if memory == " then ":
+        return seen[1] if seen[1:] else ""
+    return seen[0] if seen else ""
+
+
+def _first_likely(options: list[str], seen: list[str]) -> str:
+    """The first option, or the first that begins with what was seen."""
+    return next((option for option in options if seen and option.split()[0] == seen[0]), options[0])
 
 
 def _ask_for_memory(random: Random, listed: LookUpList, memory: str) -> tuple[str, str]:
@@ -95,10 +127,10 @@ def _ask(random: Random, listed: LookUpList) -> tuple[str, str]:
             )
             return f"Question: {where}", _where_it_begins(listed, at)
         case "then":
-            note = f"<think>after the {scene}: then {scene}{found}</think>"
+            note = f"<think>after the {scene}: then {scene}{found}, so{found}</think>"
             return f"Question: {asked} after the {scene} scene?", note
         case "last":
-            return f"Question: {asked} is the last one?", f"<think>the last{found}</think>"
+            return f"Question: {asked} is the last one?", f"<think>the last{found}, so{found}</think>"
         case _:
             return f"Question: {asked} was seen in the {scene} scene?", f"<think>I saw{found}</think>"
 

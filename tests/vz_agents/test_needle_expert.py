@@ -135,45 +135,45 @@ APPEARS = "In the teal scene a card appears. Which colour is it?"
 @pytest.mark.parametrize(
     ("question", "looks", "expected"),
     [
-        (APPEARS, [["teal 88%, red"]], "<think>I saw red</think><answer> red</answer>"),
-        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>I saw blue</think><answer> blue</answer>"),
-        (APPEARS, [["teal"], ["teal"]], "<think>I saw none</think><answer> unknown</answer>"),
+        (APPEARS, [["teal 88%, red"]], "<think>I saw red, so red</think><answer> red</answer>"),
+        (APPEARS, [["teal"], ["teal 50%, gray 20%, blue"]], "<think>I saw blue, so blue</think><answer> blue</answer>"),
+        (APPEARS, [["teal"], ["teal"]], "<think>I saw none, so unknown</think><answer> unknown</answer>"),
         (
             "In the teal scene two cards appear. Which comes first?",
             [["teal", "teal 50%, pink"]],
-            "<think>I saw pink</think><answer> pink</answer>",
+            "<think>I saw pink, so pink</think><answer> pink</answer>",
         ),
         (
             "How many times does the red card appear in the teal scene?",
             [["teal 50%, red", "teal"], ["teal 50%, red", "teal", "teal 50%, red"]],
-            "<think>I saw red red, 1+2=3</think><answer> 3</answer>",
+            "<think>I saw red red, 1+2=3, so 3</think><answer> 3</answer>",
         ),
         (
             "In the teal scene a card changes colour. From what into what?",
             [["teal 50%, red", "teal 50%, red", "teal 50%, blue"]],
-            "<think>I saw red blue: red to blue</think><answer> red to blue</answer>",
+            "<think>I saw red blue: red to blue, so red to blue</think><answer> red to blue</answer>",
         ),
         (
             "In the teal scene, which card is shown right after the red one?",
             [["teal 50%, red", "teal", "teal 50%, blue"]],
-            "<think>I saw red blue: red then blue</think><answer> blue</answer>",
+            "<think>I saw red blue: red then blue, so blue</think><answer> blue</answer>",
         ),
         (
             "In the teal scene a card changes colour. From what into what?",
             [["teal 50%, red"], ["teal"], ["teal 50%, red", "teal", "teal 50%, blue"]],
-            "<think>I saw red blue: red to blue</think><answer> red to blue</answer>",
+            "<think>I saw red blue: red to blue, so red to blue</think><answer> red to blue</answer>",
         ),
         (
             "How many times does the red card appear in the teal scene?",
             [["teal"], ["teal"]],
-            "<think>I saw none, 0+0=0</think><answer> unknown</answer>",
+            "<think>I saw none, 0+0=0, so unknown</think><answer> unknown</answer>",
         ),
         (
             "Which scene comes right after the teal scene?",
             [],
-            "<think>after the teal: then teal lime</think><answer> lime</answer>",
+            "<think>after the teal: then teal lime, so lime</think><answer> lime</answer>",
         ),
-        ("Which scene is the last one?", [], "<think>the last lime</think><answer> lime</answer>"),
+        ("Which scene is the last one?", [], "<think>the last lime, so lime</think><answer> lime</answer>"),
     ],
 )
 def test_it_reads_the_answer_off_what_was_shown(question, looks, expected):
@@ -232,7 +232,7 @@ def test_a_guess_is_the_first_option_that_begins_with_what_was_seen():
     options = ("blue to red", "red to blue", "red to lime")
     episode = replace(observation.episode, answer_kind="choice", options=options)
     (reply,) = HastyExpert(patient_share=0.0).act([replace(observation, episode=episode)])
-    assert reply == "<think>I saw red: red</think><answer> red to blue</answer>"
+    assert reply == "<think>I saw red: red, so red to blue</think><answer> red to blue</answer>"
 
 
 def test_the_hasty_expert_is_patient_in_some_episodes(larger):

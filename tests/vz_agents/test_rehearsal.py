@@ -23,33 +23,43 @@ def cards(lines, scene):
     return " ".join(shown[0] for shown in runs) or "none"
 
 
-def remembered(asked, looks):
+def remembered(overview, looks, is_last):
     """What the note of the last look says of all of them, as the conversation's first question wants it."""
+    asked = overview.partition("\n")[0]
     seen = [[color for color in look.split() if color != "none"] for look in looks]
     colors = [color for look in seen for color in look]
-    if "How many" in asked:
-        return f", {len(colors) - len(seen[-1])}+{len(seen[-1])}={len(colors)}"
     joiner = " to " if "from what into what" in asked else " then " if "right after" in asked else ""
-    return f": {joiner.join(dict.fromkeys(colors)) or 'none'}" if joiner else ""
+    once = list(dict.fromkeys(colors))
+    note = f": {joiner.join(once) or 'none'}" if joiner else ""
+    follows = [" to ".join(once[:2]) if joiner == " to " else once[1]] if joiner and once[1:] else []
+    if "How many" in asked:
+        note = f", {len(colors) - len(seen[-1])}+{len(seen[-1])}={len(colors)}"
+        follows = [str(len(colors))] if colors else []
+    elif not joiner:
+        follows = once[:1]
+    options = re.findall(r"^[A-D]\. (.+)$", overview, re.MULTILINE)
+    likely = [option for option in options if once and option.split()[0] == once[0]]
+    return f"{note}, so {[*follows, *likely, *options][0]}" if is_last else note
 
 
-def expected_note(message, shown):
-    """The note that a message asks for, from what was shown so far alone."""
+def expected_note(message, shown, is_last):
+    """The note that a message asks for, from what was shown so far alone; `is_last` of the looks."""
     overview, lines = shown[0], read_frame_lines(shown[0])
     if message.startswith("Zoom"):
         close = [read_frame_lines(text) for text in shown if text.startswith("Zoom")]
         looks = [cards(look, look[0].colors[0]) for look in close]
-        return f"I saw {looks[-1]}{remembered(overview.partition(chr(10))[0], looks)}"
+        return f"I saw {looks[-1]}{remembered(overview, looks, is_last)}"
     question = message.partition("\n")[0]
     scenes = [line.colors[0] for line in lines]
     if "last one" in question:
-        return f"the last {scenes[-1]}"
+        return f"the last {scenes[-1]}, so {scenes[-1]}"
     scene = re.search(r"the (\w+) scene", question)[1]
     first = scenes.index(scene)
     if " seen in " in question:
         return f"I saw {cards(lines, scene)}"
     if f"after the {scene} scene" in question:
-        return f"after the {scene}: then {scene} {next((c for c in scenes[first:] if c != scene), 'end')}"
+        later = next((c for c in scenes[first:] if c != scene), "end")
+        return f"after the {scene}: then {scene} {later}, so {later}"
     return f"in the {scene}: new {scene},{lines[first].time_seconds:.0f}"
 
 
@@ -57,9 +67,9 @@ def test_every_note_follows_from_what_was_shown():
     seen = set()
     for turns in rehearsals():
         for number, (message, note) in enumerate(turns):
-            assert note == f"<think>{expected_note(message, [text for text, _ in turns[: number + 1]])}</think>", (
-                message
-            )
+            shown = [text for text, _ in turns[: number + 1]]
+            is_last = not any(text.startswith("Zoom") for text, _ in turns[number + 1 :])
+            assert note == f"<think>{expected_note(message, shown, is_last)}</think>", message
             seen |= {" ".join(note.split()[:2]), *re.findall("[+]| to | then ", note)}
     assert {"<think>in the", "<think>after the", "<think>the last", "<think>I saw", "+", " to ", " then "} <= seen
 
