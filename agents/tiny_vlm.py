@@ -54,6 +54,11 @@ class TinyVisionConfig:
     patch_size: int = 14
     max_tokens: int = 4
     max_length: int = 8192
+    key_value_heads: int | None = None
+    """Half of the heads by default."""
+    rope_theta: float = 1e6
+    plain_positions: bool = False
+    """Whether the tokens of a frame that is one row high stand at plain positions, as those of a text do."""
 
 
 def add_picture_tokens(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -107,14 +112,15 @@ def _text(config: TinyVisionConfig, tokenizer: PreTrainedTokenizerBase) -> dict[
     """The part that reads: rotary positions split among time, height and width as a head's size allows."""
     half = config.hidden_size // config.num_heads // 2
     third = half // 3
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [half - 2 * third, third, third]}
+    sections = [0, 0, half] if config.plain_positions else [half - 2 * third, third, third]
+    rope = {"rope_type": "default", "rope_theta": config.rope_theta, "mrope_section": sections}
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
         "num_hidden_layers": config.num_layers,
         "num_attention_heads": config.num_heads,
-        "num_key_value_heads": config.num_heads // 2,
+        "num_key_value_heads": config.key_value_heads or config.num_heads // 2,
         "head_dim": config.hidden_size // config.num_heads,
         "max_position_embeddings": config.max_length,
         "rope_parameters": rope,

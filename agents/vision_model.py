@@ -156,7 +156,7 @@ class VisionLanguageModel(LanguageModel):
             embedded = self.lm.get_input_embeddings()(ids)
             placed = [frame for row in rows for _, frame in row.placed]
             if placed:
-                features, *deeper = self._features(placed)
+                features, *deeper = self.features(placed)
                 is_frame = torch.stack([row.is_frame(length) for row in rows]).to(self.device)
                 embedded = embedded.masked_scatter(is_frame[..., None], features.to(embedded.dtype))
                 if deeper:  # Qwen3-VL adds what lower layers of the tower made to the first layers' states
@@ -164,7 +164,7 @@ class VisionLanguageModel(LanguageModel):
             text_model = self.lm.model.language_model
             return text_model(inputs_embeds=embedded, position_ids=position_ids, **kwargs).last_hidden_state
 
-    def _features(self, frames: Sequence[Frame]) -> list[Tensor]:
+    def features(self, frames: Sequence[Frame]) -> list[Tensor]:
         """What the tower makes of the frames, one after the other: (tokens, hidden_size) for each layer that reads it.
 
         A tower that is trained reads each distinct frame of the call once, with gradients where they are on.
