@@ -1,9 +1,9 @@
 """Training a policy in two stages: SFT cold start on exemplars, then PPO. The same command continues a killed run.
 
 A run folder holds `training.json` (what was asked for), what the cold start leaves (`cold_start`: `exemplars.jsonl`,
-`sft/` and so on), `checkpoints/` (PPO, newest two), `policy/` (the finished policy), `learning_curve.jsonl` and
-`tensorboard/`. Every stage writes its result under its final name only when it is complete, so whatever is there need
-not be made again.
+`sft/` and so on), `checkpoints/` (PPO: the newest two and the best), `policy/` (the finished policy),
+`learning_curve.jsonl` and `tensorboard/`. Every stage writes its result under its final name only when it is complete,
+so whatever is there need not be made again.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ def _reinforce(
                 log.scalars(iteration, ppo.iteration * len(envs), metrics)
                 progress(ppo.iteration, total)
                 is_stopped = should_stop()
-                if is_stopped or is_last or ppo.iteration % config.eval_every == 0:
-                    checkpoints.save(ppo.iteration, model, ppo.optimizers, ppo.state())
+                accuracy = metrics.get("eval/accuracy")
+                if is_stopped or is_last or accuracy is not None or ppo.iteration % config.save_every == 0:
+                    checkpoints.save(ppo.iteration, model, ppo.optimizers, ppo.state(), score=accuracy)
                 if is_stopped and not is_last:
                     return None
     finally:

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from vz_env.action_types import Grammar
 from vz_env.budget import Budget
 from vz_env.errors import ConfigError
+from vz_env.protocols import as_protocol
 
 from .cold_base import REHEARSALS
 from .curriculum import CurriculumConfig
@@ -53,6 +55,8 @@ class TrainConfig:
     """Whether the cold start learns from repairs of the student's own failures too."""
     tool_bonus: float = 0.0
     """Reward besides for a right answer after a zoom that showed something new; the paper pays 0.5."""
+    protocol: str = "strict"
+    """Of the environments: strict, or videozoomer (the published system's frames, errors, end and reward)."""
     describe: str = "palette"
     """What describes a frame in words: none, palette or captions."""
     teacher_describe: str = ""
@@ -63,6 +67,8 @@ class TrainConfig:
     """PPO iterations between evaluations on the validation split."""
     eval_episodes: int = 32
     """Episodes of such an evaluation."""
+    save_every: int = 1
+    """PPO iterations between checkpoints: a kill loses at most so many."""
     budget: Budget = field(default_factory=Budget)
     """What an episode may cost."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
@@ -87,7 +93,13 @@ class TrainConfig:
     def env_options(self) -> dict[str, Any]:
         """Arguments of the environments, besides dataset and budget."""
         reward = {"reward": {"zoom_bonus": self.tool_bonus}} if self.tool_bonus else {}
-        return {"describe": self.describe, "with_frames": False, **reward}
+        return {"protocol": self.protocol, "describe": self.describe, "with_frames": False, **reward}
+
+    @property
+    def rules(self) -> str:
+        """What opens the conversations of a model that was not made here: the protocol's rules."""
+        protocol = as_protocol(self.protocol, grammar=Grammar(), zoom_mode="free", zoom_fps=None)
+        return protocol.system_text(self.budget)
 
     @property
     def teacher_options(self) -> dict[str, Any]:

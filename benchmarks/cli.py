@@ -180,7 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args_class, run = VERBS[name].load()
         import tyro
 
-        args = tyro.cli(args_class, args=words[len(name.split()) :], prog=f"vz {name}")
+        rest = words[len(name.split()) :]
+        defaults = {"default": args_class.defaults_for(rest)} if hasattr(args_class, "defaults_for") else {}
+        args = tyro.cli(args_class, args=rest, prog=f"vz {name}", **defaults)
         return run(args) or 0
     except VZError as fault:
         return _complain(str(fault))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
+from vz_agents.presets import PRESETS
 from vz_agents.stopping import StopRequest
 from vz_agents.train import TrainConfig, train_policy
 from vz_env.datasets.dataset import Dataset
@@ -32,8 +34,17 @@ class TrainArgs:
     """Split that is evaluated now and then; empty: none."""
     out: Path = Path("runs/train")
     """The run folder."""
+    preset: Literal["", "needle-tiny", "needle-smollm2", "videozoomer"] = ""
+    """Begin from a whole configuration; other flags change it, and --preset NAME --help shows it."""
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """How to train."""
+
+    @classmethod
+    def defaults_for(cls, words: Sequence[str]) -> TrainArgs:
+        """What the command begins from: a preset, where one of its words names it."""
+        given = [word.partition("=")[2] for word in words if word.startswith("--preset=")]
+        given += [after for word, after in pairwise(words) if word == "--preset"]
+        return cls(config=PRESETS[given[-1]]) if given and given[-1] in PRESETS else cls()
 
 
 @contextmanager

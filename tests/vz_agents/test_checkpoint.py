@@ -282,3 +282,14 @@ def test_settings_that_are_none_are_refused(make_model, tmp_path, text):
 def test_a_folder_without_a_policy_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="wanted a causal language model"):
         load_policy(tmp_path / "nothing")
+
+
+def test_the_best_checkpoint_is_kept_however_old(make_model, tmp_path):
+    model = make_model()
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.best() is None
+    for step, score in enumerate([0.2, 0.8, None, 0.8, 0.1, None], 1):
+        checkpoints.save(step, model, {}, {}, score=score)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000004", "step-000005", "step-000006"]
+    assert checkpoints.best() == tmp_path / "step-000004"
+    assert checkpoints.latest() == tmp_path / "step-000006"

@@ -278,3 +278,23 @@ def test_a_verb_that_is_not_installed_says_so(monkeypatch, capsys):
 def test_messages_hold_no_escape_sequences(capsys):
     assert main(["eval", "--dataset", "\x1b[2Jx.jsonl"]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_preset_is_where_the_flags_begin(monkeypatch):
+    from vz_benchmarks.commands import train as command
+
+    seen = []
+    monkeypatch.setattr(command, "run_training", lambda args: seen.append(args.config.ppo))
+    assert main(["train", "--preset", "videozoomer", "--ppo.samples", "8"]) == 0
+    assert main(["train", "--ppo.samples", "8"]) == 0
+    (published, ours) = seen
+    assert (published.lr, published.samples, published.prompts, published.dual_clip) == (1e-6, 8, 128, None)
+    assert (ours.lr, ours.samples, ours.prompts, ours.dual_clip) == (5e-5, 8, 16, 3.0)
+
+
+def test_help_shows_a_presets_values(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--preset=videozoomer", "--help"])
+    shown = capsys.readouterr().out
+    assert "1e-06" in shown
+    assert "sequence" in shown
