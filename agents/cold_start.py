@@ -19,7 +19,6 @@ from typing import Any, Final
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
-from vz_env.prompts import system_message
 
 from .checkpoint import POLICY_FOLDER, Checkpoints, load_policy, save_policy
 from .cold_base import load_base, make_base
@@ -93,13 +92,13 @@ def cold_start(
 
 def _reload(folder: Path, config: TrainConfig) -> LanguageModel:
     """A policy that this run saved, its weights held as the run holds them."""
-    return load_weights(str(folder), config.weights, **system_of(config))
+    return load_weights(str(folder), config.weights, system=_rules(config))
 
 
 def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage) -> LanguageModel:
     """The weights before any training: a model folder, the shipped base, or a base made from scratch."""
     if config.model:
-        return load_weights(resolve_model(config.model), config.weights, **system_of(config))
+        return load_weights(resolve_model(config.model), config.weights, system=_rules(config))
     if not config.from_scratch:
         return load_base()
     folder = out / "base"
@@ -109,8 +108,15 @@ def begin_model(train: Dataset, out: Path, config: TrainConfig, *, stage: Stage)
 
 
 def system_of(config: TrainConfig) -> dict[str, Any]:
-    """The setting of a saved policy that opens its conversations with the rules, for models that were not made here."""
-    return {"system": system_message(config.budget)} if config.model else {}
+    """Settings of a saved policy, for a model that was not made here: its rules, and how long it may write."""
+    if not config.model:
+        return {}
+    return {"system": _rules(config), "max_new_tokens": config.ppo.max_new_tokens}
+
+
+def _rules(config: TrainConfig) -> str | None:
+    """What opens a conversation; the tiny model learns the rules by SFT."""
+    return config.rules if config.model else None
 
 
 def find_teacher(config: TrainConfig, out: Path, *, default: Callable[[], Policy] = HastyExpert) -> Policy:
