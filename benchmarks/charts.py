@@ -24,13 +24,10 @@ WIDTH, HEIGHT = 540, 320
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 42
 _LABEL_GAP, _LETTER_WIDTH = 15.0, 7.5  # what a label and its letters take, in pixels
 
-_SERIES: Final = {
-    "accuracy": "accuracy",
-    "validation_accuracy": "accuracy on validation",
-    "evidence_hit_rate": "evidence found",
-    "reward": "reward",
-}
-"""Columns of a learning curve that are drawn, and what they are called."""
+_SERIES: Final = {"accuracy": "accuracy", "eval_accuracy": "validation", "evidence_hit": "evidence found"}
+"""Columns of a learning curve that are drawn, by the names of `vz_agents.learning_log`, and what they are called."""
+_SMOOTHED: Final = 5
+"""Iterations of a running mean: each draws other questions, and their difficulty hides the trend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +100,26 @@ def draw_frames_chart(
 
 
 def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:
-    """Draw the known columns of a learning curve against `episodes`, or `iteration` where there are none."""
+    """Draw the known columns of a learning curve against `episodes`, or `iteration` where there are none.
+
+    What was measured in every iteration of a long run is drawn as a running mean, and the axis says so.
+    """
     axis = "episodes" if any("episodes" in row for row in rows) else "iteration"
+    is_smoothed = len(rows) >= 3 * _SMOOTHED
     lines = {name: _column(rows, axis, name) for name in _SERIES}
-    lines = {name: line for name, line in lines.items() if len(line) > 1}
+    lines = {
+        name: _running_mean(line) if is_smoothed and len(line) == len(rows) else line
+        for name, line in lines.items()
+        if len(line) > 1
+    }
     if not lines:
         return Markup("")
     xs = [x for line in lines.values() for x, _ in line]
     ys = [y for line in lines.values() for _, y in line]
     across = _Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 128)
     down = _Scale(min(0.0, *ys), max(1.0, *ys), HEIGHT - BOTTOM, TOP)
-    parts = _axes(across, down, axis + " of training", is_percent=False)
+    means = f" (means of {_SMOOTHED} iterations)" if is_smoothed else ""
+    parts = _axes(across, down, f"{axis} of training{means}", is_percent=False)
     heights = _spread([_Label(0.0, WIDTH, down(line[-1][1]), is_left=False) for line in lines.values()])
     for number, ((name, line), height) in enumerate(zip(lines.items(), heights, strict=True)):
         path = "L".join(f"{across(x)} {down(y)}" for x, y in line)
@@ -180,6 +186,13 @@ def _axes(across: _Scale, down: _Scale, label: str, *, is_percent: bool) -> list
 def _column(rows: Sequence[Mapping[str, float]], axis: str, name: str) -> list[tuple[float, float]]:
     pairs = [(row.get(axis), row.get(name)) for row in rows]
     return [(float(x), float(y)) for x, y in pairs if x is not None and y is not None and math.isfinite(float(y))]
+
+
+def _running_mean(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Each value replaced by the mean of itself and up to four before it."""
+    ys = [y for _, y in line]
+    windows = [ys[max(0, end - _SMOOTHED) : end] for end in range(1, len(ys) + 1)]
+    return [(x, sum(window) / len(window)) for (x, _), window in zip(line, windows, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,10 @@ class PairedTest:
         """One line, in points of a hundred."""
         if math.isnan(self.difference):
             return "no question was graded in both"
+        p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         return (
             f"{100 * self.difference:+.1f} points (standard error {100 * self.standard_error:.1f}, "
-            f"p = {self.p_value:.3f}) over {self.questions} questions in {self.clusters} clusters; gained "
+            f"{p_value}) over {self.questions} questions in {self.clusters} clusters; gained "
             f"{self.gained}, lost {self.lost}; {100 * self.minimum_detectable:.1f} points would have been found"
         )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from vz_agents.learning_log import LearningLog, read_curve
 from vz_benchmarks.charts import Point, ZoomMark, draw_frames_chart, draw_learning_chart, draw_timeline
 from vz_benchmarks.statistics import Interval
 from vz_env.episode import Segment
@@ -51,11 +52,33 @@ def test_a_policy_without_frames_can_be_drawn():
 
 
 def test_learning_chart_draws_the_known_columns():
-    rows = [{"iteration": n, "episodes": 64 * n, "accuracy": n / 10, "reward": -0.5, "loss": 9.0} for n in range(10)]
-    drawn = parse(draw_learning_chart(rows))
+    rows = [{"iteration": n, "episodes": 64 * n, "accuracy": n / 10, "loss": 9.0} for n in range(10)]
+    drawn = parse(
+        draw_learning_chart([*rows[:-1], {**rows[-1], "eval_accuracy": 0.5}, {"episodes": 1, "eval_accuracy": 0}])
+    )
     labels = [group.find("text").text for group in drawn.findall("g")]
-    assert labels == ["accuracy 0.90", "reward -0.50"]
+    assert labels == ["accuracy 0.90", "validation 0.00"]
     assert "episodes of training" in [text.text for text in drawn.iter("text")]
+
+
+def test_a_long_learning_curve_is_drawn_as_running_means():
+    rows = [{"episodes": n, "accuracy": float(n % 2), "evidence_hit": 1.0} for n in range(20)]
+    drawn = parse(
+        draw_learning_chart([{**row, "eval_accuracy": 0.3} if row["episodes"] % 5 == 0 else row for row in rows])
+    )
+    labels = [group.find("text").text for group in drawn.findall("g")]
+    assert labels == ["accuracy 0.60", "validation 0.30", "evidence found 1.00"]
+    assert "episodes of training (means of 5 iterations)" in [text.text for text in drawn.iter("text")]
+
+
+def test_the_learning_chart_knows_the_names_that_training_writes(tmp_path):
+    log = LearningLog(tmp_path, iteration=0)
+    for iteration in range(2):
+        metrics = {"rollout/accuracy": 0.5, "eval/accuracy": 0.4, "rollout/evidence_hit": 0.3, "train/entropy": 0.1}
+        log.scalars(iteration, iteration, metrics)
+    log.close()
+    labels = [group.find("text").text for group in parse(draw_learning_chart(read_curve(tmp_path))).findall("g")]
+    assert labels == ["accuracy 0.50", "validation 0.40", "evidence found 0.30"]
 
 
 def test_learning_chart_leaves_out_what_is_no_number():
