@@ -49,6 +49,7 @@ def graft_eyes(reader: LanguageModel, eyes: TinyVisionConfig, *, seed: int = 0) 
         key_value_heads=config.num_key_value_heads,
         max_length=config.max_position_embeddings,
         rope_theta=config.rope_parameters["rope_theta"],
+        norm_epsilon=config.rms_norm_eps,
         plain_positions=True,
     )
     model = build_tiny_vlm(reader.tokenizer, shape, seed=seed)

@@ -57,6 +57,7 @@ class TinyVisionConfig:
     key_value_heads: int | None = None
     """Half of the heads by default."""
     rope_theta: float = 1e6
+    norm_epsilon: float = 1e-6
     plain_positions: bool = False
     """Whether the tokens of a frame that is one row high stand at plain positions, as those of a text do."""
 
@@ -124,6 +125,7 @@ def _text(config: TinyVisionConfig, tokenizer: PreTrainedTokenizerBase) -> dict[
         "head_dim": config.hidden_size // config.num_heads,
         "max_position_embeddings": config.max_length,
         "rope_parameters": rope,
+        "rms_norm_eps": config.norm_epsilon,
         "tie_word_embeddings": True,
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,

@@ -117,9 +117,10 @@ def run_study(args: VLMNeedleArgs) -> dict[str, float]:
 def _splits(args: VLMNeedleArgs) -> tuple[Dataset, Dataset]:
     videos = {"train": 4, "test": 2} if args.quick else {"train": args.videos_train, "test": args.videos_test}
     config = NeedleConfig(seed=5, videos=videos, overview_frames=BUDGET.overview_frames, spacings_seconds=(SPACING,))
+    root = args.out / ("needle-quick" if args.quick else "needle")
     with stage("Needle videos") as progress:
         train, test = (
-            load_needle(split=split, root=args.out / "needle", config=config, progress=progress)
+            load_needle(split=split, root=root, config=config, progress=progress)
             for split in ("train", "test")
         )
     return train, test
