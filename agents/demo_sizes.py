@@ -1,34 +1,21 @@
 """How large `vz demo` is with a model of one's own: what fits an hour on two processor cores.
 
 The tiny model that the demo takes by default reads some ten thousand tokens a second. SmolLM2-135M reads a few hundred,
-so its demo has shorter videos, fewer frames in an observation, adapters in place of all weights, and fewer episodes.
+so its demo has shorter videos, and trains by the preset `needle-smollm2`: fewer frames in an observation, adapters in
+place of all weights, fewer episodes of about 800 tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any
 
-from vz_env.budget import Budget
-
-from .ppo_config import PPOConfig
-from .sft import SFTConfig
+from .presets import PRESETS
 from .smollm2 import MODEL_NAME
 from .train_config import TrainConfig
-from .weights import WeightsConfig
 
 __all__ = ["DemoSizes", "demo_sizes"]
-
-_SMALL: Final = {
-    "budget": Budget(overview_frames=12, max_turns=4, max_zooms=3, max_frames_per_zoom=8, max_frames=36),
-    "weights": WeightsConfig(dtype="bfloat16", lora_rank=16),
-    "sft": SFTConfig(epochs=2, batch_tokens=4_000, lr=1e-3, checkpoint_every=20),
-    "ppo": PPOConfig(iterations=6, prompts=4, samples=4, lr=1e-4, micro_tokens=4_000, max_new_tokens=48),
-    "eval_every": 3,
-    "eval_episodes": 8,
-}
-"""About 800 tokens an episode; replies of an action and a short note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +39,7 @@ def demo_sizes(config: TrainConfig) -> DemoSizes:
     """
     if config.model != MODEL_NAME:
         return DemoSizes(config)
-    usual = TrainConfig()
+    usual, small = TrainConfig(), PRESETS["needle-smollm2"]
     asked = {made.name for made in fields(TrainConfig) if getattr(config, made.name) != getattr(usual, made.name)}
-    small = replace(config, **{name: value for name, value in _SMALL.items() if name not in asked})
-    return DemoSizes(small, 48, 12, {"overview_frames": 12, "spacings_seconds": (8,)})
+    config = replace(small, **{name: getattr(config, name) for name in asked})
+    return DemoSizes(config, 48, 12, {"overview_frames": small.budget.overview_frames, "spacings_seconds": (8,)})

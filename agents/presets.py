@@ -8,6 +8,7 @@ from vz_env.budget import PUBLISHED_BUDGET, Budget
 
 from .ppo_config import PPOConfig
 from .sft import SFTConfig
+from .smollm2 import MODEL_NAME
 from .train_config import TrainConfig
 from .weights import WeightsConfig
 
@@ -16,21 +17,13 @@ __all__ = ["PRESETS"]
 _NEEDLE_TINY: Final = TrainConfig()
 
 _NEEDLE_SMOLLM2: Final = TrainConfig(
-    model="smollm2",
-    weights=WeightsConfig(lora_rank=16),
-    budget=Budget(overview_frames=16, max_turns=4, max_zooms=3, max_frames_per_zoom=8, max_frames=40),
-    sft=SFTConfig(epochs=1, batch_tokens=4_096, lr=3e-4),
-    ppo=PPOConfig(
-        iterations=10,
-        prompts=4,
-        samples=4,
-        micro_tokens=4_096,
-        estimator="grpo",
-        lr=3e-5,
-        weight_decay=0.01,
-        max_new_tokens=48,
-        temperature=1.0,
-    ),
+    model=MODEL_NAME,
+    weights=WeightsConfig(dtype="bfloat16", lora_rank=16),
+    budget=Budget(overview_frames=12, max_turns=4, max_zooms=3, max_frames_per_zoom=8, max_frames=36),
+    sft=SFTConfig(epochs=2, batch_tokens=4_000, lr=1e-3, checkpoint_every=20),
+    ppo=PPOConfig(iterations=6, prompts=4, samples=4, lr=1e-4, micro_tokens=4_000, max_new_tokens=48),
+    eval_every=3,
+    eval_episodes=8,
 )
 
 _VIDEOZOOMER: Final = TrainConfig(

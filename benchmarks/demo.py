@@ -8,8 +8,8 @@ neither has seen, and writes the report. Every stage is kept, so the same comman
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ import tyro
 from vz_agents.baselines import Blind, Oracle, RandomZoom
 from vz_agents.checkpoint import load_policy
 from vz_agents.cold_base import verify_base
+from vz_agents.demo_sizes import demo_sizes
 from vz_agents.learning_log import read_curve
 from vz_agents.policy import Policy
 from vz_agents.stopping import StopRequest
@@ -59,7 +60,8 @@ class DemoArgs:
 
 def run_demo(args: DemoArgs) -> int:
     """Run the demo; returns its exit code."""
-    train, validation, test = _open_splits(args)
+    args, needle = _fit_model(args)
+    train, validation, test = _open_splits(args, needle)
     with StopRequest() as stop:
         policy = train_policy(train, validation, args.out, args.config, stage=stage, should_stop=stop.is_set)
         if policy is None:
@@ -75,11 +77,20 @@ def run_demo(args: DemoArgs) -> int:
     return 0
 
 
-def _open_splits(args: DemoArgs) -> list[Dataset]:
+def _fit_model(args: DemoArgs) -> tuple[DemoArgs, Mapping[str, Any]]:
+    """The arguments in the sizes that the model needs, and options of the needle dataset; what was asked for stays."""
+    sizes, usual = demo_sizes(args.config), DemoArgs()
+    if sizes.videos_train is not None and args.videos_train == usual.videos_train:
+        args = replace(args, videos_train=sizes.videos_train)
+    if sizes.videos_test is not None and args.videos_test == usual.videos_test:
+        args = replace(args, videos_test=sizes.videos_test)
+    return replace(args, config=sizes.config), sizes.needle
+
+
+def _open_splits(args: DemoArgs, options: Mapping[str, Any]) -> list[Dataset]:
     """The three splits, made on first use."""
-    needle = NeedleConfig(
-        videos={"train": args.videos_train, "validation": 6, "test": args.videos_test}, haystack=args.haystack
-    )
+    videos = {"train": args.videos_train, "validation": 6, "test": args.videos_test}
+    needle = NeedleConfig(videos=videos, haystack=args.haystack, **options)
     with stage("Needle videos") as progress:
         return [load_needle(split=split, config=needle, progress=progress) for split in ("train", "validation", "test")]
 
