@@ -120,8 +120,7 @@ def _splits(args: VLMNeedleArgs) -> tuple[Dataset, Dataset]:
     root = args.out / ("needle-quick" if args.quick else "needle")
     with stage("Needle videos") as progress:
         train, test = (
-            load_needle(split=split, root=root, config=config, progress=progress)
-            for split in ("train", "test")
+            load_needle(split=split, root=root, config=config, progress=progress) for split in ("train", "test")
         )
     return train, test
 

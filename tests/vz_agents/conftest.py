@@ -162,9 +162,9 @@ def script_replies(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Seque
     """
     import torch
 
-    from vz_agents import sampler
+    from vz_agents import decoder
 
-    draw = sampler._Decoder._draw
+    draw = decoder.Decoder._draw
 
     def scripted(replies: dict[int, Sequence[str]]) -> None:
         def choose(decoder: Any, logits: torch.Tensor, active: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,7 +177,7 @@ def script_replies(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Seque
                     log_probs[index] = everything[index, sampled[index]]
             return sampled, log_probs
 
-        monkeypatch.setattr(sampler._Decoder, "_draw", choose)
+        monkeypatch.setattr(decoder.Decoder, "_draw", choose)
 
     return scripted
 

@@ -69,9 +69,12 @@ def test_acting_on_a_history_reads_what_playing_whole_read(model, make_envs, nee
     config = SamplerConfig(max_new_tokens=40)
     (rollout,) = sample_episodes(model, make_envs(1), needle.ids[:1], [7], config=config)
     prompts = []
-    monkeypatch.setattr(
-        language_policy, "complete", lambda _, given, *a, **b: prompts.extend(chunk.ids for chunk in given) or [[5]] * len(given)
-    )
+
+    def complete(_, given, *args, **options):
+        prompts.extend(chunk.ids for chunk in given)
+        return [[5]] * len(given)
+
+    monkeypatch.setattr(language_policy, "complete", complete)
     policy = LanguagePolicy(model)
 
     turns = rollout.trajectory.turns

@@ -155,11 +155,11 @@ def test_repairs_that_ended_are_not_made_again(needle, settings, wrong, tmp_path
 def sampled(make_model, make_envs, names):
     """The same student as a token policy: a model made to write these texts."""
     pytest.importorskip("torch")
-    from vz_agents import sampler
+    from vz_agents import decoder
 
     model = make_model()
     texts = (ELSEWHERE, WRONG)
-    draw = sampler._Decoder._draw
+    draw = decoder.Decoder._draw
 
     def choose(decoder, logits, active):
         ids, log_probs = draw(decoder, logits, active)
@@ -169,7 +169,7 @@ def sampled(make_model, make_envs, names):
         return ids, log_probs
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampler._Decoder, "_draw", choose)
+        patch.setattr(decoder.Decoder, "_draw", choose)
         config = SamplerConfig(temperature=1.0, max_new_tokens=64)
         rollouts = sample_episodes(model, make_envs(len(names)), names, range(len(names)), config=config)
     return model.chat, [rollout.trajectory for rollout in rollouts]

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 import torch
 
-from vz_agents import sampler
+from vz_agents import decoder
 from vz_agents.batching import pad, predict
 from vz_agents.sampler import ContextFull, SamplerConfig, complete, sample_episodes
 from vz_env.actions import format_answer, format_zoom
@@ -155,8 +155,8 @@ def test_a_reply_that_is_cut_is_ended_for_the_model_with_mask_0(make_model, make
 
 def test_no_state_and_no_record_is_ever_nan(model, make_envs, needle, ragged, monkeypatch):
     caches = []
-    made = sampler.GrowingCache
-    monkeypatch.setattr(sampler, "GrowingCache", lambda: caches.append(made()) or caches[-1])
+    made = decoder.GrowingCache
+    monkeypatch.setattr(decoder, "GrowingCache", lambda: caches.append(made()) or caches[-1])
 
     rollouts = sample_episodes(model, make_envs(5), needle.ids[:5], range(5), config=SamplerConfig(max_new_tokens=40))
 

@@ -246,10 +246,10 @@ def test_a_trajectory_is_the_same_whoever_shares_its_batch(make_vlm, make_seeing
 
 
 def test_an_image_token_that_was_sampled_shows_nothing(make_vlm, make_seeing_envs, needle, monkeypatch):
-    from vz_agents import sampler
+    from vz_agents import decoder
 
     model = make_vlm(end_bias=4.0)
-    draw = sampler._Decoder._draw
+    draw = decoder.Decoder._draw
 
     def choose(decoder, logits, active):
         sampled, _ = draw(decoder, logits, active)
@@ -257,7 +257,7 @@ def test_an_image_token_that_was_sampled_shows_nothing(make_vlm, make_seeing_env
             sampled[:] = model.chat.image_id
         return sampled, torch.log_softmax(logits, -1).gather(-1, sampled[:, None])[:, 0]
 
-    monkeypatch.setattr(sampler._Decoder, "_draw", choose)
+    monkeypatch.setattr(decoder.Decoder, "_draw", choose)
     model.end_bias = -50.0
     config = SamplerConfig(max_new_tokens=3)
     rollouts = sample_episodes(model, make_seeing_envs(2), needle.ids[:2], [0, 1], config=config)
