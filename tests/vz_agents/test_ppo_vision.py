@@ -53,8 +53,12 @@ def test_a_model_that_sees_is_trained_on_its_frames_and_resumes_bit_for_bit(trai
 
 def test_a_blind_model_is_refused(trainer, monkeypatch):
     ppo = trainer()
-    features = ppo.model._features
-    monkeypatch.setattr(ppo.model, "_features", lambda frames: [level * 0 for level in features(frames)])
+    read = ppo.model._read
+
+    def read_nothing(frames):
+        return [tuple(level * 0 for level in levels) for levels in read(frames)]
+
+    monkeypatch.setattr(ppo.model, "_read", read_nothing)
     with pytest.raises(TrainingDiverged, match="the model is blind"):
         ppo.step()
 
