@@ -1,22 +1,17 @@
-"""The results of an evaluation on disk: an append-only JSONL file that survives a kill at any moment.
-
-A record is one line, written by one call and flushed to the disk before the next episode begins. A line that a crash
-left broken at the end is cut when the file is opened; anything broken before it is an error, as no crash does that.
-"""
+"""The results of an evaluation on disk: one line a record, flushed before the next episode begins."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
+from vz_agents.line_file import LineFile
 from vz_agents.trajectory import Trajectory
-from vz_env.errors import ConfigError, DatasetError
+from vz_env.errors import DatasetError
 
 __all__ = ["EpisodeRecord", "ResultsFile", "read_records", "write_atomically"]
 
@@ -93,48 +88,21 @@ def _parse(lines: Iterable[bytes], path: Path) -> tuple[list[EpisodeRecord], int
     return records, whole
 
 
-class ResultsFile:
-    """An open results file: read once, then appended to by this process alone."""
+class ResultsFile(LineFile):
+    """An open results file.
 
-    def __init__(self, path: Path) -> None:
-        """Open or create `path`, lock it, and cut a broken last line.
+    Raises:
+        ConfigError: another process writes to the file, or the place cannot be written to.
+        DatasetError: a line before the last is broken.
+    """
 
-        Raises:
-            ConfigError: another process writes to the file, or the place cannot be written to.
-            DatasetError: a line before the last is broken.
-        """
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-        except OSError as fault:
-            raise ConfigError(f"cannot write results to {path}: {fault.strerror}; choose another folder") from fault
-        try:
-            _lock(self._descriptor, path)
-            with path.open("rb") as lines:
-                records, whole = _parse(lines, path)
-            os.ftruncate(self._descriptor, whole)
-        except BaseException:
-            self.close()
-            raise
-        self._size = whole
+    _records: dict[str, EpisodeRecord]
+
+    def _load(self) -> int:
+        with self.path.open("rb") as lines:
+            records, whole = _parse(lines, self.path)
         self._records = {record.key: record for record in records}
-
-    def __enter__(self) -> ResultsFile:
-        """Use the file in a `with` block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the file and let go of its lock; a second call does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        return whole
 
     def __len__(self) -> int:
         """How many keys there are results under."""
@@ -154,29 +122,8 @@ class ResultsFile:
         Raises:
             OSError: the disk is full or gone; the file then ends with the record before.
         """
-        line = f"{record.to_json()}\n".encode("ascii")
-        try:
-            written = os.write(self._descriptor, line)
-            while written < len(line):  # a nearly full disk takes a part
-                written += os.write(self._descriptor, line[written:])
-            os.fsync(self._descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-            raise
-        self._size += len(line)
+        self.write_line(record.to_json())
         self._records[record.key] = record
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not POSIX: two runs in one folder are then the user's to avoid
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        raise ConfigError(f"another run writes to {path}; wait for it or choose another folder") from fault
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
