@@ -8,32 +8,23 @@ server is comes from `OPENAI_BASE_URL`, `OPENAI_MODEL` and `OPENAI_API_KEY`; the
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import io
 import json
 import os
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import gymnasium as gym
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from vz_env.budget import Budget
-from vz_env.errors import ConfigError, VZError
-from vz_env.prompts import system_message
+from vz_env.errors import ConfigError
 
-from .interchange.conversation import cut_at_frames
-from .interchange.escaping import escape_tokens
 from .journal import Journal
 from .policy import Observation
+from .remote_config import RemoteConfig, TeacherError, TeacherLimit, Usage
+from .remote_messages import history_messages, opening_messages, reply_message, seen_message
 from .rollout import EpisodeRun
 from .trajectory import Trajectory
 
@@ -45,74 +36,6 @@ __all__ = ["RemoteConfig", "RemoteTeacher", "TeacherError", "TeacherLimit", "Usa
 _Result = TypeVar("_Result")
 _REFUSALS: Final = (401, 403, 404)  # a wrong key, model or address: no episode will fare better
 _HIDDEN: Final = "[key]"
-
-
-class TeacherError(VZError):
-    """Raised when the server cannot be reached, refuses, or replies with what is no reply; the episode is no answer."""
-
-
-class TeacherLimit(TeacherError):
-    """Raised before a request that a limit of requests or of cost no longer allows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteConfig:
-    """How to ask.
-
-    `retries` are the client library's, with back-off; `deadline_seconds` is of a reply, retries included.
-    `requests_per_minute` spaces first attempts evenly; `max_requests` and `max_cost` are of the teacher's whole life,
-    and `max_cost` (in the unit of the prices, per million tokens) is passed by at most the requests under way. `extra`
-    is added to every request; None in it removes a field. `images` sends the frames beside the text.
-    """
-
-    base_url: str
-    model: str
-    concurrency: int = 8
-    images: bool = False
-    temperature: float = 1.0
-    max_tokens: int = 1024
-    timeout_seconds: float = 60.0
-    deadline_seconds: float = 300.0
-    retries: int = 5
-    requests_per_minute: float | None = None
-    max_requests: int | None = None
-    max_cost: float | None = None
-    prompt_price: float = 0.0
-    completion_price: float = 0.0
-    system: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse what could not be asked with."""
-        if not (self.base_url.startswith(("http://", "https://")) and self.model):
-            raise ConfigError("a teacher wants a base URL (http or https) and a model: OPENAI_BASE_URL, OPENAI_MODEL")
-        if self.concurrency < 1 or self.retries < 0 or min(self.timeout_seconds, self.deadline_seconds) <= 0:
-            raise ConfigError("a teacher wants concurrency >= 1, retries >= 0 and positive timeouts")
-        if self.requests_per_minute is not None and self.requests_per_minute <= 0:
-            raise ConfigError(f"requests_per_minute wants a positive number, got {self.requests_per_minute}")
-        if self.max_cost is not None and not (self.prompt_price > 0 or self.completion_price > 0):
-            raise ConfigError("max_cost wants prices: prompt_price and completion_price, per million tokens")
-
-    @classmethod
-    def from_environment(cls, **fields: Any) -> RemoteConfig:
-        """Take base URL and model from the environment, the rest as given."""
-        named = {"base_url": os.environ.get("OPENAI_BASE_URL", ""), "model": os.environ.get("OPENAI_MODEL", "")}
-        return cls(**{**named, **fields})
-
-    def __repr__(self) -> str:
-        """Show the model and the host; a base URL may hold a password."""
-        return f"RemoteConfig({self.model!r} at {urlsplit(self.base_url).hostname!r})"
-
-
-@dataclass(slots=True)
-class Usage:
-    """What was asked and spent so far; `requests` counts first attempts, `replies` those that came to something."""
-
-    requests: int = 0
-    replies: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
 
 
 class RemoteTeacher:
@@ -181,7 +104,7 @@ class RemoteTeacher:
             async with self._connect() as client:
                 gate = asyncio.Semaphore(self.config.concurrency)
                 return await asyncio.gather(
-                    *(self._ask(client, gate, self._messages(one), one.episode.id) for one in observations)
+                    *(self._ask(client, gate, self._conversation(one), one.episode.id) for one in observations)
                 )
 
         return _run(ask_all())
@@ -207,20 +130,25 @@ class RemoteTeacher:
 
         return _run(play_all())
 
+    def _conversation(self, observation: Observation) -> list[dict[str, Any]]:
+        """All that an observation holds, as messages."""
+        opening = opening_messages(self.config.system)
+        return [*opening, *history_messages(observation), seen_message(observation, images=self.config.images)]
+
     async def _play(self, client: AsyncOpenAI, gate: asyncio.Semaphore, run: EpisodeRun) -> Trajectory:
         """One episode; the environment decodes in a thread, so that other episodes go on."""
         await asyncio.to_thread(run.reset)
         rules = getattr(run.env.unwrapped, "system_text", None)
-        messages = self._opening(rules)
+        messages = opening_messages(self.config.system, rules)
         while run.observation is not None:
-            messages.append(self._message(run.observation))
+            messages.append(seen_message(run.observation, images=self.config.images))
             try:
                 # Attempts at the same question are told apart by their seeds: each gets a reply of its own.
                 action = await self._ask(client, gate, messages, f"{run.trajectory.episode_id} {run.seed}")
             except TeacherError as fault:
                 run.fail(fault)
                 break
-            messages.append({"role": "assistant", "content": escape_tokens(action)})
+            messages.append(reply_message(action))
             await asyncio.to_thread(run.step, action)
         return run.finish()
 
@@ -320,37 +248,6 @@ class RemoteTeacher:
         return AsyncOpenAI(
             base_url=config.base_url, api_key=self._key, timeout=config.timeout_seconds, max_retries=config.retries
         )
-
-    def _opening(self, rules: str | None = None) -> list[dict[str, Any]]:
-        system = self.config.system if self.config.system is not None else rules or system_message(Budget())
-        return [{"role": "system", "content": system}] if system else []
-
-    def _messages(self, observation: Observation) -> list[dict[str, Any]]:
-        messages = self._opening()
-        for past in observation.history:
-            messages.append({"role": "user", "content": escape_tokens(past.observation_text)})
-            messages.append({"role": "assistant", "content": escape_tokens(past.action)})
-        return [*messages, self._message(observation)]
-
-    def _message(self, observation: Observation) -> dict[str, Any]:
-        """What is seen, its text escaped: a server's template must not find a role or an image in it."""
-        if not (self.config.images and len(observation.frames)):
-            return {"role": "user", "content": escape_tokens(observation.text)}
-        parts: list[dict[str, Any]] = []
-        pieces = cut_at_frames(observation.text, observation.timestamps.tolist())
-        for number, piece in enumerate(pieces):
-            if number:
-                url = _data_url(observation.frames[number - 1])
-                parts.append({"type": "image_url", "image_url": {"url": url}})
-            parts += [{"type": "text", "text": escape_tokens(piece)}] if piece else []
-        return {"role": "user", "content": parts}
-
-
-def _data_url(frame: NDArray[np.uint8]) -> str:
-    """A frame (height, width, 3) as the address of a JPEG that it holds itself."""
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, format="JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
