@@ -52,7 +52,7 @@ class ReflectionConfig:
     """How the student's failures are gathered and used."""
 
     teacher: str = ""
-    """Who repairs, as package.module:Name; empty: --teacher where it is given, else the needle dataset's expert."""
+    """Who repairs, named as --teacher is; empty: --teacher where it is given, else the needle dataset's expert."""
     attempts: int = 1
     """Times the student plays each training episode."""
     temperature: float = 0.8

@@ -17,15 +17,17 @@ from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
 
 from .checkpoint import POLICY_FOLDER, Checkpoints, load_policy, save_policy
-from .cold_start import SFT_FOLDER, cold_start, system_of, train_uniform
+from .cold_start import SFT_FOLDER, cold_start
 from .language_policy import LanguagePolicy
 from .learning_log import LearningLog
 from .model import LanguageModel
 from .ppo import PPO
 from .rollout import episode_seed
+from .run_models import system_of
 from .sampler import SamplerConfig, sample_episodes
 from .stages import Stage, silent
 from .train_config import CONFIG_NAME, TrainConfig, claim_folder
+from .uniform_arm import train_uniform
 from .weights import explain_memory, make_trainable
 
 __all__ = ["CONFIG_NAME", "SFT_FOLDER", "TrainConfig", "train_policy", "train_uniform"]

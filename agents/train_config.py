@@ -39,7 +39,8 @@ class TrainConfig:
     from_scratch: bool = False
     """Make the tiny model's cold-start base anew instead of taking the shipped one."""
     teacher: str = ""
-    """Who plays the exemplars and repairs failures: package.module:Name, or openai for a server; empty: the scripted
+    """Who plays the exemplars and repairs failures: evidence, binary or coarse-to-fine (scripted searches of any
+    dataset, which read the keys of the train split), openai for a server, or package.module:Name; empty: the scripted
     experts of the needle dataset (a hasty one for exemplars)."""
     base_url: str = ""
     """Of the server, with --teacher openai; empty: OPENAI_BASE_URL. The key is OPENAI_API_KEY of the environment."""

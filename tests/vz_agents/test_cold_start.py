@@ -12,7 +12,7 @@ import torch
 
 from vz_agents.checkpoint import load_policy
 from vz_agents.cold_base import load_base
-from vz_agents.cold_start import EXEMPLARS, REFLECTIONS, _mix, cold_start, find_teacher
+from vz_agents.cold_start import EXEMPLARS, REFLECTIONS, cold_start
 from vz_agents.curriculum import CurriculumConfig
 from vz_agents.exemplars import ExemplarConfig, read_counts, read_exemplars
 from vz_agents.needle_expert import NeedleExpert
@@ -22,6 +22,8 @@ from vz_agents.reflection import ReflectionConfig
 from vz_agents.repairs import first_own_turn
 from vz_agents.rollout import collect_rollouts, run_episode
 from vz_agents.sft import SFTConfig
+from vz_agents.student import mix_reflections
+from vz_agents.teachers import find_teacher
 from vz_agents.train import TrainConfig, train_policy
 from vz_agents.trajectory_files import write_trajectories
 from vz_env.actions import format_zoom
@@ -99,7 +101,7 @@ def test_reflection_joins_exemplars_and_repairs(needle, config, base, tmp_path):
 @pytest.mark.parametrize(("equal", "most"), [(True, 0.5), (True, 0.2), (False, 0.5), (False, 0.2)])
 def test_how_many_reflections_are_mixed_in(config, equal, most):
     asked = replace(config, reflect=ReflectionConfig(equal_data=equal, most=most))
-    mixed = _mix([f"e{number}" for number in range(40)], [f"r{number}" for number in range(30)], asked)
+    mixed = mix_reflections([f"e{number}" for number in range(40)], [f"r{number}" for number in range(30)], asked)
     reflections = sum(one.startswith("r") for one in mixed)
     assert len(set(mixed)) == len(mixed) == (40 if equal else 40 + reflections)
     assert reflections == {(True, 0.5): 20, (True, 0.2): 8, (False, 0.5): 30, (False, 0.2): 10}[equal, most]
@@ -141,14 +143,14 @@ def test_without_reinforcement_the_cold_start_is_the_policy(needle, config, base
     assert json.loads((out / "training.json").read_text())["train"]["exemplars"]["attempts"] == 2
 
 
-def test_a_teacher_on_a_server_wants_to_know_where(config, tmp_path, monkeypatch):
+def test_a_teacher_on_a_server_wants_to_know_where(config, needle, tmp_path, monkeypatch):
     pytest.importorskip("openai")
     for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match="a teacher wants a base URL"):
-        find_teacher(replace(config, teacher="openai"), tmp_path)
+        find_teacher(replace(config, teacher="openai"), needle, tmp_path)
     monkeypatch.setenv("OPENAI_MODEL", "m")
-    teacher = find_teacher(replace(config, teacher="openai", base_url="http://localhost:1/v1"), tmp_path)
+    teacher = find_teacher(replace(config, teacher="openai", base_url="http://localhost:1/v1"), needle, tmp_path)
     assert teacher.name == "remote:m"
     teacher.close()
 
