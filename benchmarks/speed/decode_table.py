@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from vz_env.errors import ConfigError
 from .footage import Footage
 
 if TYPE_CHECKING:
-    from .decode import FileTimes
+    from .decode_rounds import FileTimes
 
 __all__ = ["DecodeTable"]
 
@@ -22,6 +23,16 @@ WHATS: Final = ("overview", "zoom cold", "zoom hot", "keyframes")
 MARKS: Final = ("<!-- decode: begin -->", "<!-- decode: end -->")
 MOST_MEGABYTES: Final = 100.0
 LIMIT_SHARE: Final = 1 / 1.12
+_WORDS: Final = {
+    "overview": "overview, faster than {}",
+    "zoom": "zoom on our open handle, faster than {} opened for each",
+    "zoom_hot": "zoom, both handles open, faster than {}",
+    "keyframes": "overview of keyframes, faster than exact frames by {}",
+    "limit/overview": "overview, times the limit",
+    "limit/zoom": "zoom, times the limit",
+    "memory": "memory of one open reader, MB",
+    "right": "right frames of ours",
+}
 _SLOW_CODECS: Final = frozenset({"vp9", "av1"})  # decoded by libraries that drop nothing, whoever calls them
 
 
@@ -32,13 +43,11 @@ class DecodeTable:
         libraries: columns, ours first.
         is_quick: whether these are figures of `--quick`.
         workers: our threads.
-        repeats: repetitions asked for.
     """
 
-    def __init__(self, libraries: tuple[str, ...], *, is_quick: bool, workers: int, repeats: int) -> None:
+    def __init__(self, libraries: tuple[str, ...], *, is_quick: bool, workers: int) -> None:
         """Start empty."""
-        self._libraries, self._is_quick = libraries, is_quick
-        self._workers, self._repeats = workers, repeats
+        self._libraries, self._is_quick, self._workers = libraries, is_quick, workers
         self._files: list[tuple[Footage, FileTimes]] = []
 
     def add(self, footage: Footage, times: FileTimes) -> None:
@@ -119,15 +128,37 @@ class DecodeTable:
         page.write_text(f"{text[:begin]}{MARKS[0]}\n{self._markdown()}{text[end:]}", encoding="utf-8")
 
     def _markdown(self) -> str:
-        head = ["file", "what", *self._columns()]
-        lines = [head, ["---"] * len(head), *self._rows()]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rounds = min((times.rounds for _, times in self._files), default=0)
         facts = (
-            f"Medians of {self._repeats} repetitions, seconds, and in brackets how many times our figure; "
-            f"{platform.machine()}, Python {platform.python_version()}, {self._workers} threads of ours."
+            f"Medians of {rounds} rounds, seconds, and in brackets how many times our figure; "
+            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+            f"{self._workers} threads of ours."
         )
-        notes = "".join(f"- {line}\n" for line in self.notes())
-        return f"\n{facts}\n\n{table}\n\n{notes}\n" if notes else f"\n{facts}\n\n{table}\n\n"
+        parts = [facts, _as_markdown(["file", "what", *self._columns()], self._rows())]
+        if notes := self.notes():
+            parts.append("\n".join(f"- {line}" for line in notes))
+        parts.append(_as_markdown(["what is wanted", "measured", "wanted"], self._held_against()))
+        return "\n" + "\n\n".join(parts) + "\n\n"
+
+    def _held_against(self) -> list[list[str]]:
+        """A row for each target."""
+        measured, rows = self.ratios(), []
+        for key, wanted in self.targets().items():
+            what, name, *of = key.split("/")
+            what, name, of = (f"{what}/{name}", of[0], []) if what == "limit" else (what, name, of)
+            title = next(footage.title for footage, _ in self._files if footage.name == name)
+            words = _WORDS[what].format(*of)
+            if what.startswith("limit"):
+                rows.append([f"{title}: {words}", f"{1 / measured[key]:.2f}x", f"{1 / wanted:.2f}x at most"])
+            elif what == "memory":
+                rows.append(
+                    [f"{title}: {words}", f"{MOST_MEGABYTES / measured[key]:.0f}", f"{MOST_MEGABYTES:.0f} at most"]
+                )
+            elif what == "right":
+                rows.append([f"{title}: {words}", f"{measured[key]:.1%}", "100%"])
+            else:
+                rows.append([f"{title}: {words}", f"{measured[key]:.1f}x", f"{wanted:g}x"])
+        return rows
 
     def _columns(self) -> list[str]:
         return [*self._libraries, "limit"]
@@ -140,6 +171,11 @@ class DecodeTable:
             memory = [f"{times.megabytes[name]:.0f} MB" if name in times.megabytes else "" for name in self._columns()]
             rows.append([footage.title, "peak memory", *memory])
         return rows
+
+
+def _as_markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _ratio(times: FileTimes, theirs: tuple[str, str], ours: str) -> float | None:

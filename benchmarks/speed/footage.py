@@ -1,19 +1,20 @@
 """The videos that decoders are timed on: long, of ordinary coding, and every frame carries its own number.
 
 The number is a barcode of twenty grey blocks in a strip at the top, which survives the resize: so a frame that a
-library hands out says which one it is, and wrong ones are counted. Parts are encoded once and repeated by copying their
-packets; a file that is there is not made again.
+library hands out says which one it is, and wrong ones are counted. A part is encoded in pieces of some seconds and
+repeated by copying their packets; a piece, or a file, that is there is not made again.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import av
 import numpy as np
@@ -27,7 +28,11 @@ __all__ = ["BITS", "FOOTAGE", "QUICK_FOOTAGE", "Footage", "make_footage"]
 
 BITS: Final = 20
 FPS: Final = 30
-BASE_FRAMES: Final = 60 * FPS
+SCENE_FRAMES: Final = 10 * FPS
+PIECE_SECONDS: Final = 40
+"""So much is encoded at a time, from one keyframe on: what a run that is killed loses. All patterns are seen once."""
+SECONDS_OF_A_PIECE: Final = 60.0
+"""What encoding one is supposed to take before one was encoded."""
 
 _X264: Final = {"preset": "veryfast", "crf": "26", "x264-params": "keyint=250:bframes=3:scenecut=40"}
 _X265: Final = {"preset": "ultrafast", "crf": "27", "x265-params": "keyint=250:bframes=3:log-level=none"}
@@ -114,35 +119,57 @@ QUICK_FOOTAGE: Final = (
 """Small ones, made in seconds, for a look at the ratios."""
 
 
+class _Box(Protocol):
+    def fits(self, seconds: float) -> bool: ...
+
+
 def make_footage(
-    footage: Footage, folder: Path, *, film: Path | None = None, say: Callable[[str], None] = lambda words: None
-) -> Path:
+    footage: Footage,
+    folder: Path,
+    *,
+    film: Path | None = None,
+    say: Callable[[str], None] = lambda words: None,
+    box: _Box | None = None,
+) -> Path | None:
     """Encode a video, unless it is there.
 
     Args:
         footage: what to make.
-        folder: where to; also holds the part it is repeated from.
+        folder: where to; also holds the pieces it is put together from.
         film: a real film to take the pictures from; moving test patterns with noise without one.
         say: told what is being made.
+        box: asked before every piece whether there is time for it; there always is without.
 
     Returns:
-        The file.
+        The file, or None when the time was over before it was there.
     """
     path = folder / footage.file
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    part = path if footage.repeats == 1 else folder / f"part-{footage.file}"
-    if not part.exists():
-        say(f"encoding {part.name}: {footage.part_seconds} s of {footage.size[0]}x{footage.size[1]} {footage.codec}")
-        _encode(footage, part, film)
-    if part != path:
-        _repeat(part, path, footage.repeats)
+    pieces: list[tuple[Path, int]] = []
+    longest = SECONDS_OF_A_PIECE
+    for start in range(0, footage.part_seconds, PIECE_SECONDS):
+        seconds = min(PIECE_SECONDS, footage.part_seconds - start)
+        piece = folder / "pieces" / f"{path.stem}-{start}-{seconds}{path.suffix}"
+        pieces.append((piece, seconds * FPS))
+        if piece.exists():
+            continue
+        if box is not None and not box.fits(longest):
+            return None
+        say(f"encoding {path.name}: {start} to {start + seconds} of {footage.part_seconds} s")
+        piece.parent.mkdir(exist_ok=True)
+        begun = time.monotonic()
+        _encode(footage, piece, film, start * FPS, seconds * FPS)
+        longest = time.monotonic() - begun
+    if box is not None and not box.fits(SECONDS_OF_A_PIECE / 4):
+        return None
+    _join(pieces * footage.repeats, path)
     return path
 
 
-def _encode(footage: Footage, path: Path, film: Path | None) -> None:
-    """Encode one part; frame k of it carries the number k."""
+def _encode(footage: Footage, path: Path, film: Path | None, start: int, count: int) -> None:
+    """Encode one piece; frame k of the part carries the number k."""
     width, height = footage.size
     with create_video(path) as container:
         stream = container.add_stream(footage.codec, rate=FPS, options=dict(footage.options))
@@ -151,19 +178,23 @@ def _encode(footage: Footage, path: Path, film: Path | None) -> None:
             stream.bit_rate = footage.bit_rate
         if footage.codec == "libx265":
             stream.codec_context.codec_tag = "hvc1"
-        for number, frame in enumerate(itertools.islice(_pictures(footage, film), footage.part_seconds * FPS)):
-            _stamp(frame, number)
+        for number, frame in enumerate(itertools.islice(_pictures(footage, film, start), count)):
+            _stamp(frame, start + number)
             frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, FPS), 0
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def _pictures(footage: Footage, film: Path | None) -> Iterator[VideoFrame]:
-    """Yield frames of the right size for ever: a minute of pictures, over and over, never quite the same."""
+def _pictures(footage: Footage, film: Path | None, start: int) -> Iterator[VideoFrame]:
+    """Yield frames of the right size for ever, a film or the patterns over and over, from frame `start` on."""
     scale = VideoReformatter()
-    while True:
-        for frame in _film_frames(film) if film is not None else _pattern_frames(footage.size):
-            yield scale.reformat(frame, *footage.size, format="yuv420p", interpolation="BICUBIC", threads=1)
+    if film is None:
+        frames = _pattern_frames(footage.size)  # a piece begins where they do
+    else:
+        again = itertools.chain.from_iterable(_film_frames(film) for _ in itertools.count())
+        frames = itertools.islice(again, start, None)
+    for frame in frames:
+        yield scale.reformat(frame, *footage.size, format="yuv420p", interpolation="BICUBIC", threads=1)
 
 
 def _film_frames(film: Path) -> Iterator[VideoFrame]:
@@ -176,7 +207,7 @@ def _film_frames(film: Path) -> Iterator[VideoFrame]:
 
 
 def _pattern_frames(size: tuple[int, int]) -> Iterator[VideoFrame]:
-    """Yield ten-second scenes of moving patterns, with the grain that a camera has."""
+    """Yield ten-second scenes of moving patterns, with the grain that a camera has, over and over."""
     width, height = size
     sources = (
         ("testsrc2", f"s={width}x{height}:r={FPS}"),
@@ -184,7 +215,7 @@ def _pattern_frames(size: tuple[int, int]) -> Iterator[VideoFrame]:
         ("gradients", f"s={width}x{height}:r={FPS}:n=6:speed=0.05:seed=3"),
         ("life", f"s={width // 8}x{height // 8}:r={FPS}:mold=10:ratio=0.1:death_color=#404080:life_color=white:seed=5"),
     )
-    for name, arguments in sources:
+    for name, arguments in itertools.cycle(sources):
         graph = av.filter.Graph()
         chain: list[Any] = [
             graph.add(name, arguments),
@@ -196,7 +227,7 @@ def _pattern_frames(size: tuple[int, int]) -> Iterator[VideoFrame]:
         for earlier, later in itertools.pairwise(chain):
             earlier.link_to(later)
         graph.configure()
-        for _ in range(BASE_FRAMES // 6):
+        for _ in range(SCENE_FRAMES):
             yield graph.vpull()
 
 
@@ -215,23 +246,21 @@ def _rows(frame: VideoFrame, index: int) -> NDArray[np.uint8]:
     return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
-def _repeat(part: Path, path: Path, repeats: int) -> None:
-    """Write a part several times after each other by copying its packets."""
-    with create_video(path, options={"movflags": "faststart"}) as container:
+def _join(pieces: list[tuple[Path, int]], path: Path) -> None:
+    """Write pieces, of so many frames each, after each other by copying their packets."""
+    with create_video(path, options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
         stream: Any = None
-        shift = 0
-        for _ in range(repeats):
-            source, _ = open_video(part)
+        frames = 0
+        for piece, count in pieces:
+            source, _ = open_video(piece)
             with closing(source):
-                template = video_stream(source, str(part))
+                template = video_stream(source, str(piece))
                 stream = stream if stream is not None else container.add_stream_from_template(template)
-                ticks = round(Fraction(1, FPS) / template.time_base) if template.time_base else 1
-                count = 0
+                shift = round(Fraction(frames, FPS) / (template.time_base or Fraction(1, FPS)))
                 for packet in source.demux(template):
                     if packet.dts is None or packet.pts is None:
                         continue
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     packet.stream = stream
                     container.mux(packet)
-                    count += 1
-                shift += count * ticks
+                frames += count

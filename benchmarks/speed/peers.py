@@ -25,6 +25,8 @@ PEER_PACKAGES: Final = ("decord==0.6.0", "opencv-python-headless", "av", "numpy"
 _SCRIPT: Final = Path(__file__).with_name("decode_peer.py")
 _MODULES: Final = {"decord": "decord", "torchcodec": "torchcodec.decoders", "opencv": "cv2", "pyav": "av"}
 PEER_THREADS: Final = 8
+START_SECONDS: Final = 180.0
+"""For imports from a cold disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class PeerProcess:
             env={**os.environ, **library.variables},
         )
         self._buffer = b""
-        self.trouble = self._read_line(60.0).get("error", "")
+        self.trouble = self._read_line(START_SECONDS).get("error", "")
 
     def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         """Return the answer; `{"error": ...}` when the library raised, died or hung."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vz_benchmarks.speed.decode import FileTimes, main
+from vz_benchmarks.speed.decode import main
 from vz_benchmarks.speed.decode_peer import read_numbers
+from vz_benchmarks.speed.decode_rounds import FileTimes
 from vz_benchmarks.speed.decode_table import MARKS, DecodeTable
 from vz_benchmarks.speed.footage import Footage, make_footage
 from vz_benchmarks.speed.peers import Library, PeerProcess, find_libraries
@@ -96,7 +98,7 @@ def filled_table(*, is_quick: bool = False) -> DecodeTable:
         troubles={"opencv": "crashes"},
         megabytes={"ours": 50.0},
     )
-    table = DecodeTable(("ours", "decord", "opencv"), is_quick=is_quick, workers=2, repeats=3)
+    table = DecodeTable(("ours", "decord", "opencv"), is_quick=is_quick, workers=2)
     table.add(Footage(name="long", file="a.mp4", title="Long", size=(1280, 720), part_seconds=10), times)
     return table
 
@@ -148,7 +150,7 @@ def test_without_peers_ours_is_measured_and_the_last_line_is_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("vz_benchmarks.speed.decode.QUICK_FOOTAGE", (TINY,))
-    monkeypatch.setattr("vz_benchmarks.speed.decode.ZOOM_SECONDS", 2.0)
+    monkeypatch.setattr("vz_benchmarks.speed.decode_rounds.ZOOM_SECONDS", 2.0)
     assert main(["--quick", "--repeats", "1", "--videos", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     found = json.loads(printed.out.splitlines()[-1])
@@ -157,3 +159,64 @@ def test_without_peers_ours_is_measured_and_the_last_line_is_json(
     assert "decord is left out: no environment of peers" in printed.err
     with pytest.raises(ConfigError, match="no test video is called nothing"):
         main(["--quick", "--only", "nothing"])
+
+
+def test_a_run_goes_on_where_the_last_one_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vz_benchmarks.speed.decode.FOOTAGE", (TINY,))
+    monkeypatch.setattr("vz_benchmarks.speed.decode_rounds.ZOOM_SECONDS", 2.0)
+    monkeypatch.setattr("vz_benchmarks.speed.decode_rounds.OVERVIEW_FRAMES", 4)
+    page = tmp_path / "page.md"
+    page.write_text(f"{MARKS[0]}\n{MARKS[1]}\n")
+
+    def run(*more: str) -> tuple[dict[str, dict[str, int]], str]:
+        assert main(["--repeats", "2", "--videos", str(tmp_path), "--docs", str(page), *more]) == 0
+        printed = capsys.readouterr()
+        return json.loads(printed.out.splitlines()[-1]), printed.err
+
+    ended, told = run("--minutes", "0.001")  # no time for anything
+    assert (ended["missing"], ended["ratios"]) == ({"tiny": 2}, {})
+    assert "the same command goes on" in told
+    assert "wanted" not in page.read_text()
+
+    book_path = tmp_path / "tiny.mp4.results.json"
+    assert run("--repeats", "1")[0]["missing"] == {}
+    assert "Medians of 1 rounds" in page.read_text()
+    kept = json.loads(book_path.read_text())
+    begun = kept["seconds"][0][2]
+
+    ended, told = run()
+    assert ended["missing"] == {}
+    assert "round 2 of 2" in told
+    assert "round 1 of 2" not in told
+    assert json.loads(book_path.read_text())["seconds"][0][2][:1] == begun
+    assert "| tiny: overview, times the limit | " in page.read_text()
+
+    kept["made_with"]["code"] = "of another version"
+    book_path.write_text(json.dumps(kept))
+    assert run("--minutes", "0.001")[0]["missing"] == {"tiny": 2}
+    book_path.write_text("{half")
+    assert run("--minutes", "0.001")[0]["missing"] == {"tiny": 2}
+
+
+def test_a_video_is_made_of_pieces_as_far_as_the_time_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vz_benchmarks.speed.footage.PIECE_SECONDS", 1)
+    odd = replace(TINY, file="odd.webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"})
+    said: list[str] = []
+
+    class Two:
+        """Time for one piece more, and then one more."""
+
+        def fits(self, seconds: float) -> bool:
+            return len(said) % 2 == 0
+
+    assert make_footage(odd, tmp_path, say=said.append, box=Two()) is None
+    assert [path.name for path in (tmp_path / "pieces").iterdir()] == ["odd-0-1.webm"]
+    path = make_footage(odd, tmp_path, say=said.append)
+    assert said == [f"encoding odd.webm: {start} to {start + 1} of 2 s" for start in (0, 1)]
+    assert path is not None
+    with VideoReader(path, cache=FrameCache(0)) as reader:
+        assert reader.info.duration_seconds == pytest.approx(6)
+        batch = reader.frames_at([k / 30 + 1e-3 for k in range(0, 180, 9)], size=(420, 236))
+    assert read_numbers(batch.frames) == [k % 60 for k in range(0, 180, 9)]
