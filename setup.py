@@ -8,8 +8,11 @@ FOLDERS = {"vz_env": "vz_env", "vz_agents": "agents", "vz_benchmarks": "benchmar
 PACKAGES = [n for name, folder in FOLDERS.items() for n in (name, *(f"{name}.{sub}" for sub in find_packages(folder)))]
 
 EXTRAS = {
-    "llm": ["torch>=2.6", "transformers>=5.0", "tokenizers>=0.22", "safetensors>=0.5", "tensorboard>=2.18"],
-    "lora": ["peft>=0.18", "accelerate>=1.0"],
+    "llm": [
+        *("torch>=2.6", "transformers>=5.0", "accelerate>=1.0"),
+        *("tokenizers>=0.22", "safetensors>=0.5", "tensorboard>=2.18"),
+    ],
+    "lora": ["peft>=0.18"],
     "gguf": ["gguf>=0.17"],
     "sb3": ["stable-baselines3>=2.6", "tensorboard>=2.18"],
     "openai": ["openai>=2.0"],

@@ -95,7 +95,7 @@ def token_weights(mask: Tensor, aggregation: Aggregation, *, tokens: Tensor, len
             `token`: those of this process; `sequence`: episodes weigh alike, whatever their length (GRPO, arXiv
             2402.03300, eq. 3); `constant`: a token weighs 1 / (episodes * length), whatever the episode's length (Dr.
             GRPO, arXiv 2503.20783).
-        tokens: () sampled tokens of the minibatch, averaged over processes.
+        tokens: () sampled tokens of the minibatch, over all processes.
         length: of `constant`.
     """
     if aggregation == "dapo":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 __all__ = ["OptimizerGroup", "adamw", "muon_adamw"]
@@ -29,13 +29,18 @@ class OptimizerGroup:
         for group in self._groups():
             group.setdefault("initial_lr", group["lr"])
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """What is trained, in an order that is the same in every process."""
+        return [weight for group in self._groups() for weight in group["params"]]
+
     def step(self, *, scale: float = 1.0) -> float:
         """Clip the gradients, step, and clear them; a gradient that is not finite skips the step.
 
         Returns:
             The gradient norm before clipping; `nan` or `inf` tells that the step was skipped.
         """
-        weights = [weight for group in self._groups() for weight in group["params"] if weight.grad is not None]
+        weights = [weight for weight in self.weights if weight.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(weights, self.clip_norm))
         if torch.isfinite(torch.tensor(norm)):
             for group in self._groups():

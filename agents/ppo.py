@@ -6,6 +6,11 @@ nothing; estimate advantages of the sampled tokens, with a critic or against the
 sampling, so no extra forward pass is made for them; a guard recomputes some before the first update of every iteration
 and stops the run when sampler and trainer disagree, which is how blindness and drift show. Every random choice derives
 from (seed, iteration), so a run that is resumed from a checkpoint goes on as if it had never stopped.
+
+Several `processes` divide the questions among them, and the passes over what was sampled. Between the two they tell one
+another what they played, pixels left out, and from there on all decide alike, by the same numbers: what is left out and
+drawn again, advantages, minibatches, weights. Each forwards its own rows, and gradients are summed. So the update is
+that of one process on all episodes up to rounding, and none waits for a step that another does not take.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -23,12 +29,14 @@ from torch import Tensor
 
 from vz_env.errors import ConfigError
 
+from .frames import RowFrames
 from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, check_sight, log_prob_gap, permuted, write_dump
 from .losses import clipped_surrogate, clipped_value_loss, kl_estimate, token_weights
 from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw
 from .ppo_batch import Batch, differing, make_batch
 from .ppo_config import PPOConfig
+from .processes import ALONE, Processes
 from .rollout_metrics import PhaseClock, group_metrics, memory_metrics, model_flops_utilisation, rollout_metrics
 from .sampler import Rollout, SamplerConfig, sample_episodes
 from .token_scores import TokenScores, score_tokens
@@ -46,6 +54,14 @@ class _States(NamedTuple):
     returns: Tensor
 
 
+class _Look(NamedTuple):
+    """Log-probabilities (tokens,) of a few episodes: in training, in sampling, and in training with frames permuted."""
+
+    trained: Tensor
+    sampled: Tensor
+    permuted: Tensor | None
+
+
 class PPO:
     """Trains a language model in place, one iteration a call of `step`."""
 
@@ -58,25 +74,33 @@ class PPO:
         config: PPOConfig,
         *,
         out: Path | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Join the parts.
 
         Args:
             model: the policy and its critic; trained.
             reference: where the KL is measured to; frozen, usually the policy as SFT left it.
-            envs: at least `prompts * samples` environments over the training episodes.
+            envs: at least `prompts * samples` environments over the training episodes, or this process's share of them.
             episode_ids: the episodes to draw from.
             config: hyper-parameters.
             out: a folder in which `diverged/` shows what a run that had to stop was looking at.
+            processes: that train together; all hold the same weights and are given the same episodes and configuration.
 
         Raises:
-            ConfigError: too few environments or no episodes.
+            ConfigError: too few environments, no episodes, or more processes than questions.
         """
-        wanted = config.prompts * config.samples
+        if config.prompts < processes.count:
+            raise ConfigError(
+                f"PPO wants a question an iteration for each of {processes.count} processes, got {config.prompts}: "
+                "raise --ppo.prompts, or start fewer processes"
+            )
+        wanted = processes.largest_share(config.prompts) * config.samples
         if len(envs) < wanted or not episode_ids:
             raise ConfigError(f"PPO wants {wanted} environments and some episodes, got {len(envs)}, {len(episode_ids)}")
         self.model, self.reference, self.config = model, reference.eval().requires_grad_(False), config
         self.envs, self.episode_ids, self.out = list(envs[:wanted]), list(episode_ids), out
+        self.processes = processes
         settings = {"betas": config.betas, "weight_decay": config.weight_decay}
         self.policy_optimizer: OptimizerGroup = adamw(model.lm, lr=config.lr, **settings)
         self.value_optimizer: OptimizerGroup = adamw(model.value_head, lr=config.value_lr)
@@ -118,7 +142,7 @@ class PPO:
         try:
             metrics = self._learn(chosen, rollouts, random, clock)
         except TrainingDiverged as reason:
-            if self.out is not None:
+            if self.out is not None and self.processes.is_main:
                 trajectories = [rollout.trajectory for rollout in rollouts]
                 write_dump(self.out / DUMP_FOLDER, str(reason), trajectories, self.state())
             raise
@@ -139,7 +163,7 @@ class PPO:
         for _ in range(1 + config.refills):
             names = random.sample(left, min(config.prompts, len(left)))
             left = [name for name in left if name not in set(names)]
-            played = self._play([name for name in names for _ in range(config.samples)], random)
+            played = self._play(names, random)
             rollouts += played
             chosen += differing([rollout for rollout in played if not rollout.trajectory.is_error], config)
             if not left or len({rollout.trajectory.episode_id for rollout in chosen}) >= config.prompts:
@@ -147,10 +171,22 @@ class PPO:
         kept = set(list(dict.fromkeys(rollout.trajectory.episode_id for rollout in chosen))[: config.prompts])
         return rollouts, [rollout for rollout in chosen if rollout.trajectory.episode_id in kept]
 
-    def _play(self, names: list[str], random: Random) -> list[Rollout]:
-        seeds = [random.getrandbits(31) for _ in names]
+    def _play(self, names: Sequence[str], random: Random) -> list[Rollout]:
+        """Play a process's share of the questions, each of them whole; all processes know of all rollouts then."""
+        groups = [[(name, random.getrandbits(31)) for _ in range(self.config.samples)] for name in names]
+        own = [played for group in self.processes.share(groups) for played in group]
+        ids, seeds = [name for name, _ in own], [seed for _, seed in own]
         sampling = SamplerConfig(temperature=self.config.temperature, max_new_tokens=self.config.max_new_tokens)
-        return sample_episodes(self.model, self.envs[: len(names)], names, seeds, config=sampling, policy_name="PPO")
+        rollouts: list[Rollout] = []
+
+        def play() -> list[Rollout]:
+            envs = self.envs[: len(ids)]
+            rollouts.extend(sample_episodes(self.model, envs, ids, seeds, config=sampling, policy_name="PPO"))
+            return [replace(rollout, frames=RowFrames(), is_own=False) for rollout in rollouts]
+
+        told = self.processes.gather(play)
+        told[self.processes.rank] = rollouts
+        return [rollout for part in told for rollout in part]
 
     def _learn(
         self, chosen: list[Rollout], rollouts: list[Rollout], random: Random, clock: PhaseClock
@@ -162,7 +198,7 @@ class PPO:
         with clock.phase("guard"):
             gap = self._guard(batch)
         with clock.phase("reference"):
-            self._refer(batch)
+            self.processes.gather(partial(self._refer, batch))
         with clock.phase("update"):
             metrics = self._update(batch, random)
         tokens = {"trained": metrics.pop("packed_tokens"), "forwarded": float(sum(batch.lengths))}
@@ -180,21 +216,37 @@ class PPO:
             "time/trained_tokens_per_second": self.config.epochs * sum(batch.lengths) / train_seconds,
         }
         return metrics | model_flops_utilisation(
-            self.model.num_parameters, tokens, seconds["rollout"] + train_seconds, self.model.device
+            self.model.num_parameters,
+            tokens,
+            self.processes.count * (seconds["rollout"] + train_seconds),
+            self.model.device,
         )
 
-    @torch.no_grad()
     def _guard(self, batch: Batch) -> float:
-        """Mean gap between log-probabilities of sampling and of training on a few episodes, before any update."""
+        """Mean gap between log-probabilities of sampling and of training on a few episodes, before any update.
+
+        Every process looks at a few of its own, and all judge what each of them saw.
+        """
+        looks = [look for look in self.processes.gather(partial(self._look, batch)) if look is not None]
+        gap = max(log_prob_gap(look.trained, look.sampled, self.model.lm.dtype) for look in looks)
+        for look in looks:
+            if look.permuted is not None:
+                check_sight(look.trained, look.permuted)
+        return gap
+
+    @torch.no_grad()
+    def _look(self, batch: Batch) -> _Look | None:
+        """Score a few episodes of this process's; None where it has none."""
         self.model.eval()
-        few = batch.rows(range(min(GUARDED_EPISODES, len(batch))))
-        log_probs = self._score(self.model, few).log_probs
-        gap = log_prob_gap(log_probs, few.log_probs[few.mask.bool()], self.model.lm.dtype)
+        few = batch.rows(batch.own(range(len(batch)))[:GUARDED_EPISODES])
+        if not few.lengths:
+            return None
+        trained, changed = self._score(self.model, few).log_probs.cpu(), None
         others = [permuted(seen) for seen in few.frames]
         if not self._has_seen and [seen.placed for seen in others] != [seen.placed for seen in few.frames]:
-            check_sight(log_probs, self._score(self.model, replace(few, frames=others)).log_probs)
+            changed = self._score(self.model, replace(few, frames=others)).log_probs.cpu()
             self._has_seen = True  # once a process: how frames reach the model does not change while it runs
-        return gap
+        return _Look(trained, few.log_probs[few.mask.bool()].cpu(), changed)
 
     @torch.no_grad()
     def _refer(self, batch: Batch) -> None:
@@ -202,7 +254,7 @@ class PPO:
         if self.config.kl_coef == 0.0:
             batch.reference.copy_(batch.log_probs)
             return
-        for run in batch.micro_batches(range(len(batch)), self.config.micro_tokens):
+        for run in batch.micro_batches(batch.own(range(len(batch))), self.config.micro_tokens):
             rows = batch.rows(run)
             log_probs = self._score(self.reference, rows).log_probs
             filled = torch.zeros_like(rows.mask).masked_scatter(rows.mask.bool(), log_probs)
@@ -221,26 +273,39 @@ class PPO:
         for epoch in range(config.epochs):
             for chosen in batch.minibatches(config.minibatches, random):
                 self._weigh(batch, chosen)
-                for rows in map(batch.rows, batch.micro_batches(chosen, config.micro_tokens)):
-                    loss, terms, scores = self._loss(rows)
-                    if not self._is_warming_up:
-                        loss.backward()
-                    if epoch == 0:
-                        sampled = rows.mask.bool()
-                        states.append(_States(scores.hidden.detach(), rows.values[sampled], rows.returns[sampled]))
-                    for name, value in terms.items():
-                        sums[name] = sums.get(name, 0.0) + value
-                norms.append(0.0 if self._is_warming_up else self.skipped.check(self.policy_optimizer.step(), "policy"))
+                kept = states if epoch == 0 else []
+                self.processes.gather(partial(self._accumulate, batch, batch.own(chosen), sums, kept))
+                norms.append(0.0 if self._is_warming_up else self._take_step(self.policy_optimizer, "policy"))
+        sums = _total(self.processes.gather(lambda: sums))
         packed = sums.pop("packed_tokens")
         tokens = float(batch.mask.sum()) * config.epochs
         metrics = {f"train/{name}": value / tokens for name, value in sums.items()}
         metrics |= {"train/grad_norm": sum(norms) / len(norms), "packed_tokens": packed}
         return metrics | (self._fit_critic(states, batch) if config.uses_critic else {})
 
+    def _accumulate(self, batch: Batch, rows: list[int], sums: dict[str, float], states: list[_States]) -> None:
+        """Add up gradients, terms and states of some rows, micro-batch by micro-batch."""
+        for part in map(batch.rows, batch.micro_batches(rows, self.config.micro_tokens)):
+            loss, terms, scores = self._loss(part)
+            if not self._is_warming_up:
+                loss.backward()
+            sampled = part.mask.bool()
+            states.append(_States(scores.hidden.detach(), part.values[sampled], part.returns[sampled]))
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+
+    def _take_step(self, optimizer: OptimizerGroup, of: str) -> float:
+        """One step on the gradients of all processes; returns their norm, and 0 for a step that is skipped by all."""
+        self.processes.sum_gradients(optimizer.weights)
+        return self.skipped.check(optimizer.step(), of)
+
     def _weigh(self, batch: Batch, chosen: list[int]) -> None:
-        """Fill in how much each token of a minibatch counts in its loss."""
+        """Fill in how much each token of a minibatch counts in the loss, which is summed over processes."""
+        kind, parts = self.config.aggregation, 1
+        if kind == "token":  # every process by itself, and the mean of them
+            chosen, parts = batch.own(chosen), self.processes.count
         mask, length = batch.mask[chosen], self.config.max_new_tokens
-        batch.weights[chosen] = token_weights(mask, self.config.aggregation, tokens=mask.sum(), length=length)
+        batch.weights[chosen] = token_weights(mask, kind, tokens=mask.sum(), length=length) / parts
 
     def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], TokenScores]:
         """The policy's loss of one micro-batch, its part of the minibatch's; sums of its terms; the scores."""
@@ -272,14 +337,19 @@ class PPO:
 
     def _fit_critic(self, states: Sequence[_States], batch: Batch) -> dict[str, float]:
         """Fit the critic to the iteration's returns; its loss before that, and how much of the returns it explained."""
-        hidden, old, returns = (torch.cat(parts) for parts in zip(*states, strict=True))
+        sampled = batch.mask.bool()
+        count = int(sampled.sum())
+        parts = [torch.cat(part) for part in zip(*states, strict=True)]
         first = 0.0
         for step in range(self.config.critic_steps):
-            loss = clipped_value_loss(self.model.value_head(hidden), old, returns, clip=self.config.value_clip).mean()
-            first = loss.item() if step == 0 else first
-            loss.backward()
-            self.skipped.check(self.value_optimizer.step(), "critic")
-        sampled = batch.mask.bool()
+            if parts:  # none where all questions of this process were left out
+                hidden, old, returns = parts
+                errors = clipped_value_loss(self.model.value_head(hidden), old, returns, clip=self.config.value_clip)
+                loss = errors.sum() / count
+                first = loss.item() if step == 0 else first
+                loss.backward()
+            self._take_step(self.value_optimizer, "critic")
+        first = sum(self.processes.gather(lambda: first))
         variance = float(batch.returns[sampled].var(correction=0))
         error = float((batch.returns - batch.values)[sampled].var(correction=0))
         explained = 1.0 - error / variance if variance > 0 else 0.0
@@ -289,6 +359,12 @@ class PPO:
     def _is_warming_up(self) -> bool:
         """Whether this iteration trains the critic alone."""
         return self.config.uses_critic and self.iteration < self.config.critic_warmup
+
+
+def _total(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The sums of all processes by name; one without episodes has none."""
+    names = {name: None for part in parts for name in part}
+    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
 
 
 def _scorable(rollouts: Sequence[Rollout]) -> list[Rollout]:

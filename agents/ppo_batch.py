@@ -27,6 +27,7 @@ class Batch:
     `mask` is 1 where a token was sampled; `log_probs` are those of sampling and `reference` those of the reference;
     `values` are the critic's at sampling time; `weights` say how much a token
     counts in the loss of its minibatch; `groups` name the question that a row is a sample of, `frames` are what it saw.
+    Where several processes train together, each has all of it but the frames of rows that are not `is_own`.
     """
 
     ids: Tensor
@@ -40,6 +41,7 @@ class Batch:
     lengths: list[int]
     groups: list[str]
     frames: list[RowFrames]
+    is_own: list[bool]
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -47,13 +49,18 @@ class Batch:
 
     def rows(self, index: Sequence[int]) -> Batch:
         """Some episodes, cut to the longest among them."""
-        longest = max(self.lengths[row] for row in index)
+        longest = max((self.lengths[row] for row in index), default=0)
         columns = (
             *(self.ids, self.mask, self.log_probs, self.reference),
             *(self.values, self.advantages, self.returns, self.weights),
         )
         picked = [column[list(index), :longest] for column in columns]
-        return Batch(*picked, *([column[row] for row in index] for column in (self.lengths, self.groups, self.frames)))
+        lists = (self.lengths, self.groups, self.frames, self.is_own)
+        return Batch(*picked, *([column[row] for row in index] for column in lists))
+
+    def own(self, index: Sequence[int]) -> list[int]:
+        """Those of some rows that this process played: it forwards no others."""
+        return [row for row in index if self.is_own[row]]
 
     def minibatches(self, count: int, random: Random) -> Iterator[list[int]]:
         """Split the rows into at most `count` parts, in random order of their questions.
@@ -121,6 +128,7 @@ def make_batch(rollouts: Sequence[Rollout], config: PPOConfig, device: torch.dev
         lengths=[len(record) for record in records],
         groups=[rollout.trajectory.episode_id for rollout in rollouts],
         frames=[rollout.frames for rollout in rollouts],
+        is_own=[rollout.is_own for rollout in rollouts],
     )
 
 

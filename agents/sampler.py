@@ -34,11 +34,13 @@ class Rollout:
     """A trajectory and, for each of its sampled tokens in order, the critic's value of the state it was sampled in.
 
     `frames` are those among its tokens, as a model that sees was shown them; no trajectory carries them on disk.
+    Another process's rollout comes without them, and is not `is_own`.
     """
 
     trajectory: Trajectory
     values: list[float] = field(default_factory=list)
     frames: RowFrames = field(default_factory=RowFrames)
+    is_own: bool = True
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
