@@ -246,8 +246,12 @@ def save_policy(folder: Path, model: LanguageModel, **settings: Any) -> None:
     write_folder(folder, write)
 
 
-def load_policy(folder: Path) -> LanguagePolicy:
+def load_policy(folder: Path, *, system: str | None = None) -> LanguagePolicy:
     """Load the policy that a training run left, from the run's folder or the policy's own; or an untrained model.
+
+    Args:
+        folder: of either.
+        system: see `untrained_policy`; a trained policy keeps what it was trained with.
 
     Raises:
         ConfigError: there is none, or its settings are not what `save_policy` writes.
@@ -256,7 +260,7 @@ def load_policy(folder: Path) -> LanguagePolicy:
     place = inner if inner.is_dir() else folder
     settings_file = place / _POLICY_FILE
     if not settings_file.is_file():
-        return untrained_policy(str(place))
+        return untrained_policy(str(place), system=system)
     try:
         settings = _read_json(settings_file)
         model = LanguageModel.load(place, system=settings.pop("system", None))
@@ -269,15 +273,17 @@ def load_policy(folder: Path) -> LanguagePolicy:
         raise ConfigError(f"wanted the settings of a policy in {settings_file}, got: {fault}") from fault
 
 
-def untrained_policy(model: str) -> LanguagePolicy:
+def untrained_policy(model: str, *, system: str | None = None) -> LanguagePolicy:
     """A model as it came, told the rules in a system message.
 
     Args:
         model: a folder or a hub id.
+        system: another message in place of the rules; an empty text for none.
 
     Raises:
         ConfigError: there is no such model.
     """
-    loaded = LanguageModel.load(model, system=system_message(Budget()))
+    told = system_message(Budget()) if system is None else system
+    loaded = LanguageModel.load(model, system=told or None)
     sampling = SamplerConfig(temperature=0.0, max_new_tokens=_UNTRAINED_REPLY)
     return LanguagePolicy(loaded, name=Path(model).name, sampling=sampling)

@@ -9,6 +9,8 @@ A policy needs one method, `act(observations) -> actions`. It may add, and is as
 - `batch_size: int`, how many episodes it likes to play side by side (default 1);
 - `needs_frames: bool`, False for a policy that reads the text alone, which spares it the pixels (default True);
 - `budget_for(budget) -> Budget`, a budget of its own in place of the environment's (uniform sampling wants one);
+- `wrap_env(env) -> env`, an environment of its own around the one it is given, which is what it then plays in;
+- `rules: dict[str, str]`, what a description of its runs says otherwise, such as of prompts;
 - `run_episodes(envs, episode_ids, seeds) -> list[Trajectory]`, for a policy that keeps state over the turns of an
   episode, such as a language model with its key-value cache; the three sequences have one length.
 """
@@ -22,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +47,7 @@ __all__ = [
     "needs_frames",
     "policy_name",
     "reads_key",
+    "wrap_env",
 ]
 
 
@@ -177,6 +181,12 @@ def budget_for(policy: Policy, budget: Budget) -> Budget:
     """The budget the policy plays with: its own where it states one, else the environment's."""
     own = getattr(policy, "budget_for", None)
     return own(budget) if own is not None else budget
+
+
+def wrap_env(policy: Policy, env: gym.Env[Any, str]) -> gym.Env[Any, str]:
+    """The environment the policy plays in: its own around the one given, where it states one."""
+    own = getattr(policy, "wrap_env", None)
+    return own(env) if own is not None else env
 
 
 def fingerprint(policy: Policy) -> str:

@@ -16,6 +16,8 @@ from vz_env.errors import ConfigError
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
 
+    from .server import ServerArgs
+
 __all__ = ["CURVE_FRAMES", "POLICY_WORDS", "expand_policies", "find_policy"]
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -30,6 +32,7 @@ POLICY_WORDS: Final = {
     "oracle": "reads the answer key; marked as cheating",
     "curve": "uniform@8, @16, @32, @64 and @128: accuracy against frames",
     "baselines": "all of the above; subtitles and oracle where the dataset has subtitles and evidence",
+    "openai": "a model on an OpenAI-compatible server (--base-url, --model, --no-images)",
     "package.module:Name": "a policy of your own",
     "<folder>": "what `vz train` or `vz demo` left behind, or any model with a chat template",
     "owner/name": "such a model on the hub",
@@ -53,7 +56,15 @@ def expand_policies(words: Sequence[str], dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0) -> Policy:
+def find_policy(
+    spec: str,
+    dataset: Dataset,
+    *,
+    frames: int = 32,
+    seed: int = 0,
+    server: ServerArgs | None = None,
+    system: str | None = None,
+) -> Policy:
     """Build the policy that a word of the command line names.
 
     Args:
@@ -61,10 +72,16 @@ def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0)
         dataset: whose keys the oracle reads.
         frames: where the word states none.
         seed: of guesses and random places.
+        server: behind the word `openai`.
+        system: the system message of `openai` and of models as they came; None for the rules, an empty text for none.
 
     Raises:
         ConfigError: no such baseline, module or folder.
     """
+    if spec == "openai":
+        from .server import ServerArgs
+
+        return (server or ServerArgs()).build(system)
     name, at, number = spec.partition("@")
     if at and name in {"uniform", "first-frames"}:
         if not number.isdecimal():
@@ -81,19 +98,19 @@ def find_policy(spec: str, dataset: Dataset, *, frames: int = 32, seed: int = 0)
     if name in builders and (not at or name in {"uniform", "first-frames"}):
         return builders[name]()
     if Path(spec).is_dir() or spec == "smollm2" or _HUB_ID.fullmatch(spec):
-        return _load_model(spec)
+        return _load_model(spec, system)
     if ":" in spec:
         here = str(Path.cwd())
         if here not in sys.path:  # a policy in the folder one stands in, as `python -m` would find it
             sys.path.insert(0, here)
         return load_policy(spec)
     raise ConfigError(
-        f"wanted a policy out of {', '.join(builders)}, curve, baselines, package.module:Name or the folder of a "
-        f"training run, got {spec!r}"
+        f"wanted a policy out of {', '.join(builders)}, curve, baselines, openai, package.module:Name or the folder of "
+        f"a training run, got {spec!r}"
     )
 
 
-def _load_model(spec: str) -> Policy:
+def _load_model(spec: str, system: str | None) -> Policy:
     """Load what a training run left behind, or a model as it came."""
     try:
         from vz_agents.checkpoint import load_policy as load_trained
@@ -104,5 +121,6 @@ def _load_model(spec: str) -> Policy:
             f"a language model wants the language-model extra: pip install 'vz-env[llm]' ({fault})"
         ) from fault
     folder = resolve_model(spec)
-    policy: Policy = load_trained(Path(folder)) if Path(folder).is_dir() else untrained_policy(spec)
-    return policy
+    if Path(folder).is_dir():
+        return load_trained(Path(folder), system=system)
+    return untrained_policy(spec, system=system)

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import vz_agents
 import vz_env
-from vz_agents.policy import Policy, as_policy, budget_for, fingerprint, needs_frames, policy_name, reads_key
+from vz_agents.policy import (
+    Policy,
+    as_policy,
+    budget_for,
+    fingerprint,
+    needs_frames,
+    policy_name,
+    reads_key,
+    wrap_env,
+)
 from vz_agents.rollout import collect_rollouts
 from vz_agents.trajectory import Trajectory, as_plain
 from vz_env.budget import Budget
@@ -87,7 +96,7 @@ def evaluate(
             if not missing or (should_stop is not None and should_stop()):
                 break
             collect(
-                lambda: VideoZoomEnv(dataset, **options),
+                lambda: wrap_env(policy, VideoZoomEnv(dataset, **options)),
                 policy,
                 missing,
                 seed=seed,
@@ -156,7 +165,7 @@ def _describe_run(policy: Policy, dataset: Dataset, options: Mapping[str, Any], 
         "reads_key": reads_key(policy),
         "dataset": {"name": dataset.name, "split": dataset.split, "revision": dataset.revision},
         "env_options": _stable(options),
-        "rules": rules_of(options),
+        "rules": {**rules_of(options), **getattr(policy, "rules", {})},
         "seed": seed,
         "code": code_version(),
     }

@@ -42,6 +42,7 @@ class Benchmark:
         parser: the compatibility parser of its official scorer, a key of `vz_benchmarks.parsers.PARSERS`.
         prompt: the one-shot prompt of a question, laid out as the official one and in our words, without frames and
             subtitles.
+        has_interleaved_subtitles: whether its variant with subtitles shows them among the frames, not above the prompt.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Benchmark:
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parser: str = "strict"
     prompt: Callable[[Episode], str] = plain_prompt
+    has_interleaved_subtitles: bool = False
 
     def locate(self, root: str | os.PathLike[str] | None, *files: str) -> tuple[Path, Path, Path]:
         """Find the folder that holds a file of the tree: the root itself, or a folder directly inside it.

@@ -42,6 +42,7 @@ BENCHMARK: Final = Benchmark(
     },
     parser="lmms_mcq",
     prompt=prompt,
+    has_interleaved_subtitles=True,
 )
 
 

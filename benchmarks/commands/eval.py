@@ -21,12 +21,12 @@ from vz_env.datasets.registry import load_dataset
 from ..adapters.catalogue import find_variant
 from ..console import note, progress_bar, show, show_table
 from ..decoding import DecodingArgs
-from ..one_shot import OneShot
-from ..policies import expand_policies, find_policy
+from ..lineup import line_up
 from ..prompt_template import PromptTemplate
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
 from ..runner import evaluate
+from ..server import ServerArgs, without_password
 from ..sharding import take_shard
 from ..tables import comparison_table, group_table
 from .score import show_figures
@@ -59,7 +59,12 @@ class EvalArgs:
     """Which questions."""
     policy: tuple[str, ...] = ("uniform",)
     """uniform@64, first-frames@64, random, subtitles, blind, oracle, curve, baselines (see `vz list`),
-    package.module:Name, or the folder of a training run; several may be given."""
+    openai, package.module:Name, or the folder of a training run; several may be given."""
+    reader: str = ""
+    """Who answers where the baselines look: openai, package.module:Name or a folder. By default they answer by rules of
+    their own, which read the words beside frames and nothing of pictures."""
+    server: Annotated[ServerArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=ServerArgs)
+    """Of the policy `openai`."""
     out: Path = Path("runs/eval")
     """Folder for results.jsonl; several evaluations may share one."""
     frames: int = 32
@@ -140,12 +145,18 @@ def run_eval(args: EvalArgs) -> int:
     if args.ids or args.limit is not None:
         dataset = dataset.subset(ids=args.ids or None, limit=args.limit)
     dataset = take_shard(dataset, args.shard)
-    words = expand_policies(args.policy, dataset)
-    policies = [find_policy(spec, dataset, frames=args.frames, seed=args.seed) for spec in words]
-    if args.prompt == "one-shot" or args.prompt_file is not None:
-        template = PromptTemplate.read(args.prompt_file) if args.prompt_file is not None else None
-        policies = [OneShot(one, dataset.name, template=template, frames=args.frames) for one in policies]
-    write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(args))))
+    policies = line_up(
+        args.policy,
+        dataset,
+        frames=args.frames,
+        seed=args.seed,
+        reader=args.reader,
+        is_one_shot=args.prompt == "one-shot",
+        template=PromptTemplate.read(args.prompt_file) if args.prompt_file is not None else None,
+        server=args.server,
+    )
+    kept = replace(args, server=replace(args.server, base_url=without_password(args.server.base_url)))
+    write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(kept))))
     results: list[EvalResult] = []
     with StopRequest() as stop, args.decoding.configured():
         for policy in policies:

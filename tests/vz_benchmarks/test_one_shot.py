@@ -133,7 +133,7 @@ def test_the_command_line_asks_in_one_shot(video, tmp_path, monkeypatch, capsys)
     words = ["eval", "--benchmark", "nextqa-val", "--root", str(tree), "--policy", "mine:answer", "--out", "out"]
     assert main([*words, "--prompt", "one-shot", "--frames", "2"]) == 0
     records = read_records(Path("out") / "results.jsonl")
-    assert [record.trajectory.turns[0].action for record in records] == ["<answer>C</answer>"] * 3
+    assert [record.trajectory.turns[0].action for record in records] == ["C"] * 3
     assert np.all([len(record.trajectory.turns[0].timestamps) == 2 for record in records])
     assert "answer, one-shot prompt" in capsys.readouterr().out
     (tmp_path / "prompt.txt").write_text("{question}\n{options}\n")
