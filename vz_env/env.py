@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,20 +22,18 @@ from .episode_state import EpisodeState
 from .errors import ConfigError, ResetNeeded, VideoDecodeError
 from .look import Look, VideoClock
 from .observer import Observer
-from .protocols import Stop, as_protocol
+from .protocols import Decision, Stop, as_protocol
 from .render import draw_sheet, draw_timeline
-from .rewards import RewardConfig, reward_config, step_terms
+from .rewards import RewardConfig, TrainingProgress, reward_config
 from .spaces import Unicode, make_observation_space
+from .turns import Turn, last_turn, mistake_turn, search_turn, zoom_turn
 from .zoom_rules import ZoomPlan
 
 if TYPE_CHECKING:
     from .datasets.dataset import Dataset
-    from .subtitles import SubtitleTrack
     from .video.describe import Describer
 
 __all__ = ["VideoZoomEnv"]
-
-MAX_LINES_A_SEARCH: Final = 8
 
 StepResult = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 
@@ -62,7 +60,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
 
     ## Rewards
     A weighted sum of accuracy, format and costs: see `RewardConfig`. Preset `strict`: 1 for the right answer, -0.1 for
-    each mistake. `videozoomer` and `videozoomer-script`: the weights of the paper, and of its published script.
+    each mistake. `videozoomer` and `videozoomer-script`: the weights of the paper, and of its published script. Weights
+    that depend on a training read `progress`, which a trainer sets: `TrainingProgress`.
 
     ## Episode end
     Terminated by an answer. Truncated when the turns are spent (`out_of_turns`) or after more mistakes than allowed
@@ -110,7 +109,7 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         overview_from: str = "exact",
         budget: Budget | Mapping[str, Any] | None = None,
         describe: str | Describer = "palette",
-        reward: str | RewardConfig | Mapping[str, float] | None = None,
+        reward: str | RewardConfig | Mapping[str, Any] | None = None,
         with_frames: bool = True,
         frame_size: tuple[int, int] | None = None,
         protocol: str = "strict",
@@ -134,6 +133,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if zoom_mode == "forbidden":
             self.budget = replace(self.budget, max_zooms=0)
         self.reward_config = reward_config(reward, default=self.protocol.name)
+        self.progress = TrainingProgress()
+        """How far a training is, for rewards that depend on it: a trainer sets it before episodes end."""
         self.render_mode = render_mode
         self._observer = Observer(
             describe=describe,
@@ -197,7 +198,9 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         )
         state.spend(frames=len(look.timestamps_seconds))
         pictures = self._observer.pictures(episode, look, clock.duration_seconds)
-        run = self._run = EpisodeState(episode=episode, clock=clock, state=state, overview=look, pictures=pictures)
+        run = EpisodeState(episode=episode, clock=clock, state=state, overview=look, pictures=pictures)
+        run.terms = dict.fromkeys(self.reward_config.terms, 0.0)
+        self._run = run
         named = {"dataset": episode.dataset or self.dataset.name, "split": episode.split or self.dataset.split}
         return run.observation(self.protocol.overview_text(run), [look, pictures]), run.opening_info(**named)
 
@@ -228,21 +231,19 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if run.end_reason is not None:
             raise ResetNeeded("the episode has ended: call reset() before the next step()")
         text = as_action_text(action)
-        decision = self.protocol.read(text, run)
+        return self._close(run, text, self._take(run, self.protocol.read(text, run)))
+
+    def _take(self, run: EpisodeState, decision: Decision) -> Turn:
+        """What a decision comes to. What may raise comes before anything is spent."""
+        how: dict[str, Any] = {"protocol": self.protocol, "config": self.reward_config}
         if isinstance(decision, tuple):
-            looks = [self._look(run, plan) for plan in decision]  # may raise: before anything is spent
-            return self._zoom(run, text, decision, looks)
+            looks = [self._look(run, plan) for plan in decision]
+            return zoom_turn(run, decision, looks, tells_segments=self.grammar.several_zooms, **how)
         if isinstance(decision, SubtitleSearch):
-            return self._search(run, text, decision, self._observer.track(run.episode))  # may raise, likewise
-        run.state.spend(turns=1, invalid=isinstance(decision, InvalidAction))
+            return search_turn(run, decision, self._observer.track(run.episode), protocol=self.protocol)
         if isinstance(decision, InvalidAction):
-            terms = step_terms(self.reward_config, is_invalid=True, zoom_frames=0)
-            observation = run.observation(self.protocol.error_text(run, decision))
-            return self._close_step(run, text, observation, terms, _invalid_info(decision))
-        info: dict[str, Any] = {"action": "answer" if isinstance(decision, Answer) else "stop"}
-        if isinstance(decision, Stop) and decision.invalid is not None:
-            info = _invalid_info(decision.invalid)
-        return self._close_step(run, text, run.observation(prompts.EPISODE_OVER), {}, info, end=decision)
+            return mistake_turn(run, decision, **how)
+        return last_turn(run, decision)
 
     def moments(self, action: str) -> NDArray[np.float64]:
         """The moments, float64 (n,) seconds, that `step(action)` would show; none for what is no legal zoom.
@@ -268,50 +269,20 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         look = self._observer.look(run.episode, plan.moments_to_read, *([] if plan.crop is None else [plan.crop]))
         return replace(look, timestamps_seconds=plan.timestamps_seconds)
 
-    def _zoom(self, run: EpisodeState, text: str, plans: Sequence[ZoomPlan], looks: Sequence[Look]) -> StepResult:
-        """Show the frames of the legal zooms of a turn."""
-        new = run.add_zooms(plans)
-        frames = sum(len(plan.timestamps_seconds) for plan in plans)
-        terms = step_terms(self.reward_config, is_invalid=False, zoom_frames=frames, zooms=len(plans))
-        segments = [[plan.segment.start_seconds, plan.segment.end_seconds] for plan in plans]
-        info: dict[str, Any] = {
-            "action": "zoom",
-            "segment": segments[0],
-            "clamped": plans[0].clamped,
-            "fps": plans[0].fps,
-        }
-        info |= {"segments": segments} if self.grammar.several_zooms else {}
-        observation = run.observation(self.protocol.zoom_text(run, plans, looks), looks)
-        return self._close_step(run, text, observation, terms, {**info, "frames_new": new})
-
-    def _search(self, run: EpisodeState, text: str, search: SubtitleSearch, track: SubtitleTrack) -> StepResult:
-        """Show the lines of the subtitles that a search finds."""
-        lines, found = track.search(search.words, MAX_LINES_A_SEARCH)
-        run.state.spend(turns=1, searches=1)
-        observation = run.observation(self.protocol.search_text(run, search.words, lines, found))
-        return self._close_step(run, text, observation, {}, {"action": "search", "lines_found": found})
-
-    def _close_step(
-        self,
-        run: EpisodeState,
-        text: str,
-        observation: dict[str, Any],
-        terms: dict[str, float],
-        info: dict[str, Any],
-        *,
-        end: Answer | Stop | None = None,
-    ) -> StepResult:
-        """End the episode if this step does, add up the reward, fill in the info."""
+    def _close(self, run: EpisodeState, text: str, turn: Turn) -> StepResult:
+        """End the episode if this turn does, add up the reward, fill in the info."""
         run.replies.append(text[:MAX_ACTION_CHARS])
+        observation, terms, end = turn.observation, turn.terms, turn.end
+        info = {"invalid_code": None, "segment": None, "clamped": None, "fps": None, "frames_new": 0, **turn.info}
         answer = end if isinstance(end, Answer) else None
         run.end_reason = (
             "answered" if answer else end.reason if isinstance(end, Stop) else self.protocol.end_reason(run)
         )
-        info = {"invalid_code": None, "segment": None, "clamped": None, "fps": None, "frames_new": 0, **info}
         if run.end_reason is not None:
             observation = run.observation(prompts.EPISODE_OVER)
             key = self.dataset.key(run.episode.id)  # the only place that reads it before the end
-            ending, grades = end_episode(run, answer, key, protocol=self.protocol, config=self.reward_config)
+            how: dict[str, Any] = {"protocol": self.protocol, "config": self.reward_config, "progress": self.progress}
+            ending, grades = end_episode(run, answer, key, **how)
             terms, info = {**terms, **ending}, {**info, **grades}
         for name, value in terms.items():
             run.terms[name] += value
@@ -344,8 +315,3 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
     def __repr__(self) -> str:
         """Show the dataset; never an answer."""
         return f"VideoZoomEnv({self.dataset!r})"
-
-
-def _invalid_info(invalid: InvalidAction) -> dict[str, Any]:
-    """What `info` says of a mistake."""
-    return {"action": "invalid", "invalid_code": invalid.code}

@@ -8,7 +8,7 @@ from .actions import Answer
 from .episode import AnswerKey
 from .episode_state import EpisodeState
 from .evidence import evidence_metrics
-from .rewards import RewardConfig, weigh_end
+from .rewards import RewardConfig, TrainingProgress, weigh_end
 from .scoring import describe_parsed
 
 if TYPE_CHECKING:
@@ -18,7 +18,13 @@ __all__ = ["end_episode"]
 
 
 def end_episode(
-    run: EpisodeState, answer: Answer | None, key: AnswerKey, *, protocol: Protocol, config: RewardConfig
+    run: EpisodeState,
+    answer: Answer | None,
+    key: AnswerKey,
+    *,
+    protocol: Protocol,
+    config: RewardConfig,
+    progress: TrainingProgress,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Grade an episode that has just ended.
 
@@ -28,6 +34,7 @@ def end_episode(
         key: what is right.
         protocol: how it is graded.
         config: the weights of the reward.
+        progress: how far a training is, which some weights depend on.
 
     Returns:
         The weighted terms that the end pays, and what `info` says of it.
@@ -42,4 +49,4 @@ def end_episode(
         "zooms": len(run.zooms),
         "invalid_actions": run.state.invalid_used,
     }
-    return weigh_end(config, values), info
+    return weigh_end(config, values, progress), info

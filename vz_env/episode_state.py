@@ -12,7 +12,6 @@ from .action_types import Crop
 from .budget import BudgetState
 from .episode import Episode, Segment
 from .look import Look, VideoClock, no_frames
-from .rewards import TERMS
 from .zoom_rules import ZoomPlan
 
 __all__ = ["EpisodeState"]
@@ -37,7 +36,7 @@ class EpisodeState:
     replies: list[str] = field(default_factory=list)
     new_zooms: int = 0
     new_frames: int = 0
-    terms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TERMS, 0.0))
+    terms: dict[str, float] = field(default_factory=dict)
     end_reason: str | None = None
 
     @property

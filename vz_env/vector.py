@@ -231,6 +231,18 @@ class VideoZoomVectorEnv(VectorEnv[dict[str, Any], Sequence[str | None], NDArray
         """Read an attribute of every slot's environment."""
         return self.call(name)
 
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of every slot's environment: to one value, or to a list or tuple of one for each slot.
+
+        Raises:
+            ConfigError: not one value for each slot.
+        """
+        given = list(values) if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(given) != self.num_envs:
+            raise ConfigError(f"wanted one value, or {self.num_envs}, one for each slot, got {len(given)}")
+        for env, value in zip(self.envs, given, strict=True):
+            env.set_wrapper_attr(name, value)
+
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads."""
         if self._pool is not None and self._pool[0] == os.getpid():

@@ -24,6 +24,7 @@ from vz_env.env import VideoZoomEnv
 from vz_env.episode import AnswerKey, Episode
 from vz_env.errors import ConfigError, ResetNeeded, UnknownEpisode, VideoDecodeError, VideoNotFound
 from vz_env.observer import Observer
+from vz_env.rewards import TrainingProgress
 from vz_env.vector import VideoZoomVectorEnv
 from vz_env.video.cache import frame_cache
 from vz_env.video.reader import VideoReader
@@ -284,6 +285,19 @@ def test_render_and_call_reach_every_slot(make):
     assert all("overview" in text for text in envs.render())
     assert envs.call("moments", ZOOM)[1].shape == (16,)
     assert [budget.max_turns for budget in envs.get_attr("budget")] == [4, 4]
+
+
+def test_what_is_set_reaches_every_slot(make):
+    envs = make(2, reward={"zoom_bonus": 0.5, "zoom_bonus_end": 0.0, "anneal_steps": 10})
+    envs.reset(seed=0)
+    envs.set_attr("progress", TrainingProgress(step=5))
+    envs.step((ZOOM, ZOOM))
+    assert envs.step((ANSWER, ANSWER))[1].tolist() == [1.25, 1.25]
+    envs.set_attr("progress", [TrainingProgress(), TrainingProgress(step=10)])
+    envs.step((ZOOM, ZOOM))
+    assert envs.step((ANSWER, ANSWER))[1].tolist() == [1.5, 1.0]
+    with pytest.raises(ConfigError, match="one value, or 2"):
+        envs.set_attr("progress", [TrainingProgress()])
 
 
 def test_two_threads_may_use_two_of_them(make):

@@ -27,7 +27,7 @@ from ..subtitles import SubtitleLine
 from ..zoom_rules import ZoomPlan
 from .base import Decision, Moments, Protocol, Stop
 from .published_clip import Clip, find_zoom, overview_indices, plan_clip, read_request, spoken
-from .published_reward import ZoomTerm, candidate_answer, count_zooms, is_format_right, is_right_choice, zoom_term
+from .published_reward import candidate_answer, count_zooms, is_format_right, is_right_choice
 
 __all__ = ["PublishedProtocol"]
 
@@ -149,11 +149,14 @@ class PublishedProtocol(Protocol):
         most = run.state.budget.max_frames_per_zoom
         zooms = count_zooms(turns, most)
         if self.is_zoom_forced and not zooms.count:
-            return score, EndValues(accuracy=0.0, format=0.0, zoom_bonus=0.0)
+            return score, EndValues()
         values = EndValues(
             accuracy=score.value or 0.0,
             format=float(is_format_right(turns, most)),
-            zoom_bonus=zoom_term(ZoomTerm(penalty=-1.0), zooms, is_correct=score.is_correct),  # weighted afterwards
+            is_correct=score.is_correct,
+            has_zoom_credit=zooms.count > 0,
+            zooms=zooms.count,
+            zoom_frames=zooms.frames,
         )
         return score, values
 

@@ -1,4 +1,4 @@
-"""What the published VideoZoomer reward pays for: its multiple-choice grader, its format rule, its term for zooms.
+"""What the published VideoZoomer reward pays for: its multiple-choice grader, its format rule, its count of zooms.
 
 Pure functions of the policy's turns, after the public description of their behaviour (release 5638153), flaws included:
 an answer is found in the thinking, "USB." means B, and a zoom that showed nothing earns as much as any other.
@@ -10,18 +10,16 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from .published_clip import find_zoom
 
 __all__ = [
-    "ZoomTerm",
     "ZoomsAttempted",
     "candidate_answer",
     "count_zooms",
     "is_format_right",
     "is_right_choice",
-    "zoom_term",
 ]
 
 _LETTER: Final = re.compile(r"[A-Z]\.")
@@ -85,39 +83,6 @@ def count_zooms(turns: Iterable[str], most_frames: int) -> ZoomsAttempted:
             break
         frames += _requested(body) or 0
     return ZoomsAttempted(count, frames)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZoomTerm:
-    """The settings of the term for zooms; the paper's bonus is a penalty below zero, that of the script is 0.
-
-    `penalty` is taken once, `penalty_per_zoom` for every attempt, `penalty_of_frames` when at least `most_frames` were
-    asked for. `scope` says whose reward it changes. The term is left out where the share of episodes of the batch that
-    attempted a zoom is above `target_rate`.
-    """
-
-    penalty: float = -0.5
-    penalty_per_zoom: float = 0.0
-    penalty_of_frames: float = 0.0
-    most_frames: int = 64
-    scope: Literal["correct", "incorrect", "all"] = "correct"
-    target_rate: float = 1.0
-
-
-def zoom_term(term: ZoomTerm, zooms: ZoomsAttempted, *, is_correct: bool, zoom_rate: float = 1.0) -> float:
-    """What the attempts at zooms add to the reward of an episode; nothing where there was none.
-
-    Args:
-        term: the settings.
-        zooms: as `count_zooms` returns them.
-        is_correct: whether the answer is right.
-        zoom_rate: share of the episodes of the batch with a zoom.
-    """
-    is_meant = term.scope == "all" or (term.scope == "correct") == is_correct
-    if not zooms.count or not is_meant or zoom_rate > term.target_rate:
-        return 0.0
-    of_frames = term.penalty_of_frames if zooms.frames >= term.most_frames else 0.0
-    return -term.penalty - term.penalty_per_zoom * zooms.count - of_frames
 
 
 def is_format_right(turns: Sequence[str], most_frames: int) -> bool:

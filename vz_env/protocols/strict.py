@@ -116,6 +116,8 @@ class StrictProtocol(Protocol):
             is_answered=answer is not None,
             invalid_actions=run.state.invalid_used,
             new_zooms=run.new_zooms,
+            zooms=len(run.zooms),
+            zoom_frames=sum(len(plan.timestamps_seconds) for plan in run.zooms),
         )
         return score, end_values(end)
 

@@ -14,7 +14,7 @@ from vz_env.episode import AnswerKey
 from vz_env.errors import ConfigError, VideoDecodeError
 from vz_env.look import VideoClock
 from vz_env.observer import Observer
-from vz_env.rewards import REWARD_PRESETS
+from vz_env.rewards import REWARD_PRESETS, TrainingProgress
 
 RIGHT, WRONG = "<think>t</think><answer>B</answer>", "<think>t</think><answer>A</answer>"
 NAMES = ("accuracy", "format", "zoom_bonus")
@@ -218,6 +218,43 @@ def test_each_term_is_told(tiny, play):
     terms = play(VideoZoomEnv(tiny, protocol="videozoomer"), GOOD, RIGHT)[4]["reward_terms"]
 
     assert {name: terms[name] for name in NAMES} == pytest.approx({"accuracy": 0.9, "format": 0.1, "zoom_bonus": 0.5})
+
+
+PENALTIES = {"penalty_per_zoom": 0.1, "penalty_of_frames": 0.2, "most_zoom_frames": 8}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "actions", "changed"),
+    [
+        ("videozoomer", (GOOD, RIGHT), {"zoom_bonus": 0.5, "zoom_penalty": -0.1}),
+        ("videozoomer", (GOOD, BAD, GOOD, RIGHT), {"zoom_bonus": 0.5, "zoom_penalty": -0.2}),  # up to the bad one
+        ("videozoomer", (GOOD, GOOD, RIGHT), {"zoom_bonus": 0.5, "zoom_penalty": -0.2, "frames_penalty": -0.2}),
+        ("videozoomer", (GOOD, GOOD, WRONG), {}),
+        ("strict", (GOOD, BAD, RIGHT), {"zoom_bonus": 0.5, "zoom_penalty": -0.1}),
+        (
+            "strict",
+            (GOOD, zoom('{"segment":[7,9],"fps":2}'), RIGHT),
+            {"zoom_bonus": 0.5, "zoom_penalty": -0.2, "frames_penalty": -0.2},
+        ),
+    ],
+)
+def test_penalties_are_terms_of_their_own(tiny, play, protocol, actions, changed):
+    reward = {"accuracy": 0.0, "format": 0.0, "cost_per_invalid": 0.0, "zoom_bonus": 0.5, **PENALTIES}
+    result = play(VideoZoomEnv(tiny, protocol=protocol, reward=reward), *actions)
+    terms = {name: value for name, value in result[4]["reward_terms"].items() if value}
+
+    assert terms == pytest.approx(changed)
+    assert result[1] == pytest.approx(sum(changed.values()))
+
+
+def test_the_bonus_is_annealed_by_what_a_trainer_tells(tiny, play):
+    env = VideoZoomEnv(tiny, protocol="videozoomer", reward={"zoom_bonus_end": 0.1, "anneal_steps": 100})
+    paid = []
+    for step in (0, 50, 100, 900):
+        env.progress = TrainingProgress(step=step)
+        paid.append(play(env, GOOD, RIGHT)[1])
+
+    assert paid == pytest.approx([1.5, 1.3, 1.1, 1.1])  # the other weights stay those of the paper
 
 
 def test_a_forced_zoom_is_the_condition_of_any_reward(tiny, play):

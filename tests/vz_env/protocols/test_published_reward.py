@@ -6,12 +6,10 @@ import pytest
 
 from vz_env.protocols.published_reward import (
     ZoomsAttempted,
-    ZoomTerm,
     candidate_answer,
     count_zooms,
     is_format_right,
     is_right_choice,
-    zoom_term,
 )
 
 ZOOM = '<think>a</think><video_zoom>{"segment":[4,6],"fps":2}</video_zoom>'
@@ -111,36 +109,3 @@ def test_format(turns, is_right):
 )
 def test_zooms_are_counted_by_attempt(turns, count, frames):
     assert count_zooms(turns, 16) == ZoomsAttempted(count, frames)
-
-
-ONE, TWO = ZoomsAttempted(1, 4), ZoomsAttempted(2, 32)
-
-
-@pytest.mark.parametrize(
-    ("term", "zooms", "is_correct", "expected"),
-    [
-        (ZoomTerm(), ONE, True, 0.5),
-        (ZoomTerm(), TWO, True, 0.5),  # their number does not matter
-        (ZoomTerm(), ZoomsAttempted(1, -6), True, 0.5),
-        (ZoomTerm(), ZoomsAttempted(0, 0), True, 0.0),
-        (ZoomTerm(), ONE, False, 0.0),
-        (ZoomTerm(penalty=0.0), ONE, True, 0.0),  # what the published script sets
-        (ZoomTerm(scope="incorrect"), ONE, False, 0.5),
-        (ZoomTerm(scope="incorrect"), ONE, True, 0.0),
-        (ZoomTerm(scope="all"), ONE, True, 0.5),
-        (ZoomTerm(scope="all"), ONE, False, 0.5),
-        (ZoomTerm(penalty=0.3), ONE, True, -0.3),
-        (ZoomTerm(penalty=0.0, penalty_per_zoom=0.1), TWO, True, -0.2),
-        (ZoomTerm(penalty_per_zoom=0.1), TWO, True, 0.3),
-        (ZoomTerm(penalty=0.0, penalty_of_frames=0.4, most_frames=32), TWO, True, -0.4),
-        (ZoomTerm(penalty=0.0, penalty_of_frames=0.4, most_frames=33), TWO, True, 0.0),
-    ],
-)
-def test_the_term_for_zooms(term, zooms, is_correct, expected):
-    assert zoom_term(term, zooms, is_correct=is_correct) == pytest.approx(expected)
-
-
-def test_the_term_is_left_out_where_zooms_are_common_enough():
-    term = ZoomTerm(target_rate=0.6)
-
-    assert [zoom_term(term, ONE, is_correct=True, zoom_rate=rate) for rate in (0.5, 0.6, 0.7)] == [0.5, 0.5, 0.0]
