@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from vz_env.errors import ConfigError
+from vz_env.rewards import TrainingProgress
 
 from .frames import RowFrames
 from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, check_sight, log_prob_gap, permuted, write_dump
@@ -105,6 +106,7 @@ class PPO:
         self.policy_optimizer: OptimizerGroup = adamw(model.lm, lr=config.lr, **settings)
         self.value_optimizer: OptimizerGroup = adamw(model.value_head, lr=config.value_lr)
         self.iteration = 0
+        self.zoom_rate = 0.0  # share of the latest iteration's episodes that zoomed
         self.skipped = SkipCounter()
         self._has_seen = not model.needs_frames
 
@@ -120,11 +122,12 @@ class PPO:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps besides weights and optimisers."""
-        return {"step": self.iteration, "skipped_steps": self.skipped.count}
+        return {"step": self.iteration, "skipped_steps": self.skipped.count, "zoom_rate": self.zoom_rate}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.iteration, self.skipped = int(state["step"]), SkipCounter(int(state.get("skipped_steps", 0)))
+        self.zoom_rate = float(state.get("zoom_rate", 0.0))
 
     def step(self) -> tuple[list[Rollout], dict[str, float]]:
         """One iteration: rollouts, advantages, updates.
@@ -136,6 +139,8 @@ class PPO:
             TrainingDiverged: sampler and trainer disagree, or too many steps had no finite gradient.
         """
         random = Random(_derive(self.config.seed, self.iteration))
+        for env in self.envs:  # rewards may be annealed
+            env.unwrapped.progress = TrainingProgress(step=self.iteration, zoom_rate=self.zoom_rate)
         clock = PhaseClock()
         with clock.phase("rollout"):
             rollouts, chosen = self._collect(random)
@@ -148,6 +153,7 @@ class PPO:
             raise
         metrics |= rollout_metrics(rollouts) | group_metrics(rollouts) | memory_metrics()
         self.iteration += 1
+        self.zoom_rate = sum(bool(rollout.trajectory.metrics.get("zooms")) for rollout in rollouts) / len(rollouts)
         return rollouts, metrics
 
     def _collect(self, random: Random) -> tuple[list[Rollout], list[Rollout]]:
