@@ -72,27 +72,18 @@ def test_every_frame_is_the_one_its_number_says(published):
     assert red.tolist() == shown
 
 
-# Rows of what the published tool was seen to do, on a video of 500 frames at 25 fps, 20 s; its cap is 16 frames.
+# All rows of what the published tool was seen to do are in test_vectors; here is how it speaks of each kind of them.
 VECTORS = [
     ('{"segment":[4,6],"fps":2}', [4.0, 4.64, 5.32, 6.0]),
-    ('{"segment":[0,20],"fps":1}', "OVER_BUDGET"),
     ('{"segment":[5,5.2],"fps":2}', []),
+    ('{"segment":[0,20],"fps":1}', "OVER_BUDGET"),
     ('{"segment":[6,4],"fps":2}', "BAD_RANGE"),
-    ('{"segment":[30,38],"fps":2}', [19.96] * 16),
-    ('{"segment":[-2,2],"fps":2}', [0.0, 0.28, 0.56, 0.84, 1.12, 1.4, 1.68, 2.0]),
-    ('{"segment":"12","fps":2}', [1.0, 2.0]),
     ('{"segment":[4,6],\n"fps":2}', "BAD_JSON"),
-    ('{"segment":[6,4],"fps":-4}', [6.0] * 8),
-    ('{"segment":[4,6],"fps":0}', []),
-    ('{"segment":[4,6],"fps":0.5}', [4.0]),
-    ('{"segment":[NaN,6],"fps":2}', "BAD_RANGE"),
-    ('{"segment":[4,Infinity],"fps":2}', "BAD_RANGE"),
 ]
 
 
 @pytest.mark.parametrize(("body", "expected"), VECTORS, ids=range(len(VECTORS)))
 def test_vectors(published, body, expected):
-    # "12" wants two frames of one second: int(2 * (2 - 1)) = 2
     observation, reward, terminated, truncated, info = published.step(zoom(body))
 
     assert (reward, terminated, truncated) == (0.0, False, False)
@@ -106,13 +97,6 @@ def test_vectors(published, body, expected):
         assert len(observation["frames"]) == len(expected)
         assert "<tool_response>\nThese are the frames" in observation["text"]
     assert published.observation_space.contains(observation)
-
-
-def test_a_clip_partly_past_the_end_has_as_many_frames_as_asked_for(published):
-    times = published.step(zoom('{"segment":[18,24],"fps":2}'))[0]["timestamps"].tolist()
-
-    assert len(times) == 12
-    assert (times[0], times[-1]) == (18.0, 19.96)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +188,6 @@ def test_rewards(tiny, play, actions, paper, script):
     for preset, expected in (("videozoomer", paper), ("videozoomer-script", script)):
         env = VideoZoomEnv(tiny, protocol="videozoomer", reward=preset)
         assert play(env, *actions)[1] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("actions", "expected"),
-    [((RIGHT,), 1.0), ((GOOD, RIGHT), 1.5), ((EMPTY, RIGHT), 0.9), ((BAD, RIGHT), 0.9), (("I think B.", RIGHT), 0.9)],
-)
-def test_the_strict_protocol_pays_the_same_weights_for_what_was_seen_alone(tiny, play, actions, expected):
-    assert play(VideoZoomEnv(tiny, reward="videozoomer"), *actions)[1] == pytest.approx(expected)
 
 
 def test_each_term_is_told(tiny, play):

@@ -10,19 +10,9 @@ from vz_env.env import VideoZoomEnv
 
 HIT = format_zoom((12, 14), 8)
 
-# videozoomer.md section 11, the strict column: 500 frames, 25 fps, 20 s, 16 frames a zoom.
+# Besides the rows that test_vectors has for both protocols: 500 frames, 25 fps, 20 s, 16 frames a zoom.
 STRICT_VECTORS = [
-    ('{"segment":[4,6],"fps":2}', [4.0, 4.5, 5.0, 5.5]),
-    ('{"segment":[0,20],"fps":1}', "OVER_BUDGET"),
-    ('{"segment":[5,5.2],"fps":2}', "EMPTY_CLIP"),
-    ('{"segment":[6,4],"fps":2}', "BAD_RANGE"),
-    ('{"segment":[30,38],"fps":2}', "OUT_OF_RANGE"),
-    ('{"segment":[18,24],"fps":2}', [18.0, 18.5, 19.0, 19.5]),
-    ('{"segment":[-2,2],"fps":2}', [0.0, 0.5, 1.0, 1.5]),
-    ('{"segment":"12","fps":2}', "BAD_TYPE"),
     ('{"segment":[4,6],\n"fps":2}', [4.0, 4.5, 5.0, 5.5]),
-    ('{"segment":[4.3,4.6],"fps":10}', [4.3, 4.4, 4.5]),
-    ('{"segment":[9.4,12.6],"fps":5}', [9.4 + k / 5 for k in range(16)]),
     ('{"segment":[0,8.45],"fps":2}', [k / 2 for k in range(16)]),
     ('{"segment":[0,8.5],"fps":2}', "OVER_BUDGET"),
     ('{"segment":[0,0.16],"fps":100}', [k / 100 for k in range(16)]),
