@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 
 from vz_agents.losses import MAX_LOG_RATIO, clipped_surrogate, clipped_value_loss, entropy, kl_estimate, token_weights
 
-log_p = st.floats(-6, 0, width=32)
-number = st.floats(-4, 4, width=32)
+log_p = st.floats(-6, 0)
+number = st.floats(-4, 4)
+
+
+def exact(*values):
+    """A tensor that rounds as the written-out references do, so that they can be held to 1e-6 and better."""
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def surrogate(log_prob, old, advantage, **given):
-    loss, clipped = clipped_surrogate(
-        torch.tensor([log_prob]),
-        torch.tensor([old]),
-        torch.tensor([advantage]),
-        **{"clip_low": 0.2, "clip_high": 0.27, **given},
-    )
+    bounds = {"clip_low": 0.2, "clip_high": 0.27, **given}
+    loss, clipped = clipped_surrogate(exact(log_prob), exact(old), exact(advantage), **bounds)
     return float(loss), bool(clipped)
 
 
@@ -35,7 +36,16 @@ def written_out(log_prob, old, advantage, low, high, dual):
 @given(log_prob=log_p, old=log_p, advantage=number)
 def test_the_surrogate_is_the_papers(log_prob, old, advantage):
     loss, _ = surrogate(log_prob, old, advantage)
-    assert loss == pytest.approx(written_out(log_prob, old, advantage, 0.2, 0.27, 3.0), rel=1e-4, abs=1e-5)
+    assert loss == pytest.approx(written_out(log_prob, old, advantage, 0.2, 0.27, 3.0), rel=1e-9, abs=1e-9)
+
+
+@given(log_prob=log_p, old=log_p, advantage=number)
+def test_in_single_precision_the_surrogate_is_as_near_as_its_ratio_can_be(log_prob, old, advantage):
+    log_prob, old, advantage = (float(torch.tensor(value)) for value in (log_prob, old, advantage))
+    loss, _ = clipped_surrogate(
+        *(torch.tensor([value]) for value in (log_prob, old, advantage)), clip_low=0.2, clip_high=0.27
+    )
+    assert float(loss) == pytest.approx(written_out(log_prob, old, advantage, 0.2, 0.27, 3.0), rel=2e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +62,7 @@ def test_the_surrogate_is_the_papers(log_prob, old, advantage):
 )
 def test_the_surrogate_by_example(ratio, advantage, expected, is_clipped):
     loss, clipped = surrogate(math.log(ratio), 0.0, advantage)
-    assert loss == pytest.approx(expected, rel=1e-5)
+    assert loss == pytest.approx(expected, rel=1e-9)
     assert clipped is is_clipped
 
 
@@ -85,24 +95,24 @@ def test_one_broken_log_probability_is_no_infinity(gap):
 def test_the_value_loss_is_the_worse_of_two(value, old, wanted):
     near = old + min(max(value - old, -0.2), 0.2)
     expected = 0.5 * max((value - wanted) ** 2, (near - wanted) ** 2)
-    got = clipped_value_loss(torch.tensor([value]), torch.tensor([old]), torch.tensor([wanted]), clip=0.2)
-    assert float(got) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    got = clipped_value_loss(exact(value), exact(old), exact(wanted), clip=0.2)
+    assert float(got) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_k3_is_never_negative_zero_at_equality_and_unbiased():
     torch.manual_seed(0)
-    p, q = torch.log_softmax(torch.randn(2, 8), -1)
+    p, q = torch.log_softmax(torch.randn(2, 8, dtype=torch.float64), -1)
     assert float(kl_estimate(p, p).abs().max()) == 0.0
     assert (kl_estimate(p, q) >= 0).all()
 
-    exact = float((p.exp() * (p - q)).sum())
+    expected = float((p.exp() * (p - q)).sum())
     estimate = float((p.exp() * kl_estimate(p, q)).sum())  # its expectation under p
-    assert estimate == pytest.approx(exact, rel=1e-4)
+    assert estimate == pytest.approx(expected, rel=1e-9)
 
 
 def test_entropy_of_known_distributions():
-    rows = torch.stack([torch.zeros(8), torch.tensor([100.0] + [0.0] * 7)])
-    assert entropy(rows).tolist() == pytest.approx([math.log(8), 0.0], abs=1e-5)
+    rows = torch.stack([exact(*[0.0] * 8), exact(100.0, *[0.0] * 7)])
+    assert entropy(rows).tolist() == pytest.approx([math.log(8), 0.0], abs=1e-9)
 
 
 def test_terms_keep_the_shape_of_the_tokens():
@@ -117,31 +127,31 @@ def test_the_three_estimates_of_the_kl_are_schulmans(log_prob, reference):
     ratio = reference - log_prob  # log of reference over policy
     expected = {"k1": -ratio, "k2": ratio**2 / 2, "k3": math.exp(ratio) - 1 - ratio}
     for kind, value in expected.items():
-        got = kl_estimate(torch.tensor([log_prob]), torch.tensor([reference]), kind)
-        assert float(got) == pytest.approx(value, rel=1e-5, abs=1e-5)
+        got = kl_estimate(exact(log_prob), exact(reference), kind)
+        assert float(got) == pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
 def test_k1_is_unbiased_and_only_k2_and_k3_pull_towards_the_reference():
     torch.manual_seed(0)
     logits = torch.randn(8, dtype=torch.float64, requires_grad=True)
     p, q = torch.log_softmax(logits, -1), torch.log_softmax(torch.randn(8, dtype=torch.float64), -1)
-    exact = (p.exp() * (p - q)).sum()
-    (gradient,) = torch.autograd.grad(exact, logits, retain_graph=True)
+    divergence = (p.exp() * (p - q)).sum()
+    (gradient,) = torch.autograd.grad(divergence, logits, retain_graph=True)
     weights = p.detach().exp()  # what an average over the policy's own samples does
 
     def average(kind):
         loss = (weights * kl_estimate(p, q, kind)).sum()
         return loss.item(), torch.autograd.grad(loss, logits, retain_graph=True)[0]
 
-    assert average("k1")[0] == pytest.approx(exact.item())
+    assert average("k1")[0] == pytest.approx(divergence.item())
     assert float(average("k1")[1].abs().max()) < 1e-12
     torch.testing.assert_close(average("k2")[1], gradient)
     assert float(torch.cosine_similarity(average("k3")[1], gradient, dim=0)) > 0.5
 
 
 def test_without_a_dual_clip_the_loss_of_a_negative_advantage_has_no_bound():
-    assert surrogate(math.log(9.0), 0.0, -2.0, dual_clip=None)[0] == pytest.approx(18.0, rel=1e-5)
-    assert surrogate(math.log(9.0), 0.0, -2.0, dual_clip=5.0)[0] == pytest.approx(10.0, rel=1e-5)
+    assert surrogate(math.log(9.0), 0.0, -2.0, dual_clip=None)[0] == pytest.approx(18.0, rel=1e-9)
+    assert surrogate(math.log(9.0), 0.0, -2.0, dual_clip=5.0)[0] == pytest.approx(10.0, rel=1e-9)
 
 
 MASK = torch.tensor([[0, 1, 1, 0, 1.0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 1]])
