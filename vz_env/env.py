@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import prompts
+from . import shared_spaces as _shared_spaces  # noqa: F401  (importing it tells Gymnasium how processes share them)
 from .action_types import Grammar, as_grammar
 from .actions import MAX_ACTION_CHARS, Answer, InvalidAction, SubtitleSearch
 from .budget import PUBLISHED_BUDGET, Budget, BudgetState, as_budget

@@ -1,7 +1,7 @@
 """Spaces for what Gymnasium's own cannot hold: any text, and stacks of frames of varying number and size.
 
 Each implements the whole Space contract (sample, contains, seed, equality, repr, JSON). Vector environments carry them
-as tuples, one item an environment; `AsyncVectorEnv` wants `shared_memory=False` for them.
+as tuples, one item an environment; how processes share them is told in `shared_spaces`.
 """
 
 from __future__ import annotations

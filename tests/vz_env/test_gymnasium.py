@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from gymnasium.vector import AutoresetMode
 from vz_env.actions import format_zoom
 from vz_env.datasets.needle import NeedleConfig, make_needle
 from vz_env.env import VideoZoomEnv
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded:DeprecationWarning"
+)  # of fork, on Python 3.12 and later
 
 ID = "vz_env:VZ/Needle-v0"
 ZOOM, ANSWER = format_zoom((12, 14), 8), "<answer>B</answer>"
@@ -35,7 +40,9 @@ def play(envs: gym.vector.VectorEnv, autoreset: AutoresetMode) -> list[Any]:
     seen: list[Any] = [envs.reset(seed=[5, 6])[0]["text"]]
     for actions in SCRIPT:
         observation, rewards, terminated, truncated, _ = envs.step(actions)
+        assert envs.observation_space.contains(observation)
         seen += [observation["text"], rewards.tolist(), terminated.tolist(), truncated.tolist()]
+        seen += [[array.tobytes() for array in observation[name]] for name in ("frames", "timestamps")]
         over = terminated | truncated
         if autoreset is AutoresetMode.DISABLED and over.any():
             seen.append(envs.reset(options={"reset_mask": over})[0]["text"])
@@ -43,14 +50,32 @@ def play(envs: gym.vector.VectorEnv, autoreset: AutoresetMode) -> list[Any]:
     return seen
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, on Python 3.12 and later
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("autoreset", list(AutoresetMode))
-def test_async_plays_as_sync(root, context, autoreset):
+@pytest.mark.parametrize(
+    ("context", "is_shared", "autoreset"),
+    [
+        *(("fork", is_shared, autoreset) for is_shared in (False, True) for autoreset in AutoresetMode),
+        pytest.param("spawn", True, AutoresetMode.SAME_STEP, marks=pytest.mark.slow),
+        pytest.param("spawn", False, AutoresetMode.DISABLED, marks=pytest.mark.slow),
+        pytest.param("forkserver", True, AutoresetMode.NEXT_STEP, marks=pytest.mark.slow),
+    ],
+)
+def test_async_plays_as_sync(root, context, is_shared, autoreset):
     together = play(make(root, "sync", autoreset_mode=autoreset), autoreset)
-    options = {"autoreset_mode": autoreset, "shared_memory": False, "context": context}
+    options = {"autoreset_mode": autoreset, "shared_memory": is_shared, "context": context}
 
     assert play(make(root, "async", **options), autoreset) == together
+    assert multiprocessing.active_children() == []
+
+
+def test_shared_memory_can_be_read_without_a_copy(root):
+    envs = make(root, "async", copy=False, context="fork")
+    observation, _ = envs.reset(seed=0)
+    first = observation["text"][0]
+    envs.step((ZOOM, "hm"))
+    second = observation["text"]  # the same object shows what is there now
+    envs.close()
+
+    assert (first[:9], second[0][:4], second[-1][:5], len(second[:1])) == ("Question:", "Zoom", "Error", 1)
 
 
 @pytest.mark.parametrize("autoreset", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])

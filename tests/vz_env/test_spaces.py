@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
+from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
 
 from vz_env.action_types import Grammar
 from vz_env.budget import Budget
 from vz_env.errors import ConfigError
+from vz_env.shared_spaces import SharedBatch
 from vz_env.spaces import FrameStack, Timestamps, Unicode, make_observation_space
 
 SPACES = [Unicode(1000), Unicode(1), FrameStack(8, 4096), FrameStack(0, 1), Timestamps(8), Timestamps(0)]
@@ -51,6 +54,39 @@ def test_pickle_and_equality(space):
     assert repr(again) == repr(space)
     assert [other for other in SPACES if other == space] == [space]
     assert not space.is_np_flattenable
+
+
+@each_space
+def test_samples_survive_memory_that_processes_share(space):
+    memory = create_shared_memory(space, n=3)
+    batch = read_from_shared_memory(space, memory, n=3)
+    assert isinstance(batch, SharedBatch)
+    assert all(space.contains(item) for item in batch)  # before anything is written
+    space.seed(7)
+    for _ in range(20):
+        items = tuple(space.sample() for _ in range(3))
+        for index, item in enumerate(items):
+            write_to_shared_memory(space, index, item, memory)
+        assert data_equivalence(copy.deepcopy(batch), items)
+
+
+@pytest.mark.parametrize(
+    ("space", "largest"),
+    [
+        (Unicode(5), "🎬" * 5),
+        (Unicode(2), "\ud800\x00"),
+        (FrameStack(4, 60), np.full((4, 6, 10, 3), 255, np.uint8)),
+        (FrameStack(4, 61), np.arange(4 * 61 * 3, dtype=np.uint8).reshape(4, 61, 1, 3)[::-1]),
+        (FrameStack(4, 60), np.zeros((0, 5, 7, 3), np.uint8)),
+        (Timestamps(3), np.array([0.0, 1e308, 2.0])),
+    ],
+)
+def test_the_largest_items_fit_into_shared_memory_beside_their_neighbours(space, largest):
+    memory = create_shared_memory(space, n=2)
+    for index in (1, 0, 1):
+        write_to_shared_memory(space, index, largest, memory)
+
+    assert data_equivalence(tuple(read_from_shared_memory(space, memory, n=2)), (largest, largest))
 
 
 @each_space
