@@ -15,21 +15,20 @@ from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
 
 from .checkpoint import save_policy
-from .exemplars import ExemplarConfig, collect_exemplars, read_exemplars, write_exemplars
+from .exemplars import EXEMPLARS, ExemplarConfig, collect_exemplars, read_exemplars, write_exemplars
 from .fitting import Stopped, drop_checkpoints, fit, never
 from .model import LanguageModel
 from .policy import Policy, needs_frames
 from .run_models import begin_model, reload_model, system_of
 from .stages import Stage, silent
-from .student import REFLECTIONS, collect_reflections, mix_reflections, train_student
+from .student import collect_reflections, mix_reflections, train_student
 from .teachers import find_teacher, open_teacher
 from .train_config import TrainConfig
 from .trajectory import Trajectory
 
-__all__ = ["EXEMPLARS", "REFLECTIONS", "SFT_FOLDER", "cold_start", "collect"]
+__all__ = ["SFT_FOLDER", "cold_start", "collect"]
 
 SFT_FOLDER: Final = "sft"
-EXEMPLARS: Final = "exemplars.jsonl"
 
 
 def cold_start(
@@ -80,7 +79,8 @@ def collect(
     """Exemplars, collected once; teacher, budget and what is asked of them are the configuration's where left out."""
     if not path.is_file():
         title = "Exemplars" if config.teacher else "Exemplars of the scripted teacher"
-        with open_teacher(teacher or find_teacher(config, train, path.parent)) as player, stage(title) as progress:
+        found = teacher or find_teacher(config.teacher, train, path.parent, **config.server_options)
+        with open_teacher(found) as player, stage(title) as progress:
             collected = collect_exemplars(
                 train.subset(limit=config.exemplar_episodes) if config.exemplar_episodes else train,
                 player,

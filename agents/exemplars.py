@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
@@ -25,6 +25,7 @@ from .trajectory import Trajectory
 from .trajectory_files import write_trajectories
 
 __all__ = [
+    "EXEMPLARS",
     "AnswerTeacher",
     "ExemplarConfig",
     "Exemplars",
@@ -33,6 +34,9 @@ __all__ = [
     "read_exemplars",
     "write_exemplars",
 ]
+
+EXEMPLARS: Final = "exemplars.jsonl"
+"""The file of a run folder that holds what was kept; beside it, with `.json`, why the rest was not."""
 
 
 class AnswerTeacher:

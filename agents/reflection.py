@@ -28,7 +28,10 @@ from .trajectory import Trajectory
 if TYPE_CHECKING:
     from .chat import ChatRenderer
 
-__all__ = ["REFLECTION_REASONS", "ReflectionConfig", "choose_wrong", "reflect"]
+__all__ = ["REFLECTIONS", "REFLECTION_REASONS", "ReflectionConfig", "choose_wrong", "reflect"]
+
+REFLECTIONS: Final = "reflections.jsonl"
+"""The file of a run folder that holds the repairs."""
 
 REFLECTION_REASONS: Final = {
     "right_answer": "the student was right",

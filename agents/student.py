@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -18,7 +17,7 @@ from .language_policy import LanguagePolicy
 from .model import LanguageModel
 from .needle_reflector import NeedleReflector
 from .policy import needs_frames
-from .reflection import choose_wrong, reflect
+from .reflection import REFLECTIONS, choose_wrong, reflect
 from .rollout import collect_rollouts
 from .run_models import begin_model, reload_model, system_of
 from .sampler import SamplerConfig
@@ -28,9 +27,8 @@ from .train_config import TrainConfig
 from .trajectory import Trajectory
 from .trajectory_files import write_trajectories
 
-__all__ = ["REFLECTIONS", "collect_reflections", "mix_reflections", "train_student"]
+__all__ = ["collect_reflections", "mix_reflections", "train_student"]
 
-REFLECTIONS: Final = "reflections.jsonl"
 _STUDENT: Final = "student"
 
 
@@ -63,8 +61,8 @@ def collect_reflections(
         if not played_path.is_file():
             write_trajectories(played_path, _play(train, config, student, stage=stage))
         wrong = choose_wrong(read_exemplars(played_path))
-        asked = replace(config, teacher=config.reflect.teacher or config.teacher)
-        found = find_teacher(asked, train, out, default=NeedleReflector)
+        word = config.reflect.teacher or config.teacher
+        found = find_teacher(word, train, out, **config.server_options, default=NeedleReflector)
         with open_teacher(found) as teacher, stage("Reflection") as progress:
             repaired = reflect(
                 train,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +13,11 @@ from vz_env.errors import ConfigError
 from .needle_expert import HastyExpert
 from .policy import Policy
 from .policy import load_policy as import_policy
+from .remote_config import ServerConfig
 from .search_teachers import BinarySearchTeacher, CoarseToFineTeacher, EvidenceTeacher
 
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
-
-    from .train_config import TrainConfig
 
 __all__ = ["SEARCHES", "find_teacher", "open_teacher"]
 
@@ -26,34 +26,42 @@ SEARCHES: Final = {"evidence": EvidenceTeacher, "binary": BinarySearchTeacher, "
 
 
 def find_teacher(
-    config: TrainConfig, train: Dataset, out: Path, *, default: Callable[[], Policy] = HastyExpert
+    word: str,
+    train: Dataset,
+    out: Path,
+    *,
+    base_url: str = "",
+    model: str = "",
+    server: ServerConfig | None = None,
+    default: Callable[[], Policy] = HastyExpert,
 ) -> Policy:
     """Who plays: what is named, a server with the replies it gave so far, or the scripted expert.
 
     Args:
-        config: whose `teacher` names it.
+        word: one of `SEARCHES`, openai, package.module:Name, or nothing.
         train: the split that will be played; a scripted search reads its keys.
         out: the run folder, which keeps the replies of a server.
+        base_url: of the server; of the environment where it is left out.
+        model: the server's, likewise.
+        server: how it is asked, and its limits.
         default: who plays where nobody is named.
 
     Raises:
         ConfigError: no such policy, or what a server wants is missing.
     """
-    if config.teacher in SEARCHES:
-        return SEARCHES[config.teacher](train)
-    if config.teacher == "openai":
+    if word in SEARCHES:
+        return SEARCHES[word](train)
+    if word == "openai":
         from .remote_teacher import RemoteConfig, RemoteTeacher
 
-        named = {"base_url": config.base_url, "model": config.teacher_model}
-        asked = RemoteConfig.from_environment(**{name: value for name, value in named.items() if value})
+        named = {name: value for name, value in (("base_url", base_url), ("model", model)) if value}
+        asked = RemoteConfig.from_environment(**asdict(server or ServerConfig()), **named)
         return RemoteTeacher(asked, journal=out / "replies.jsonl")
-    if not config.teacher:
+    if not word:
         return default()
-    if ":" not in config.teacher:
-        raise ConfigError(
-            f"wanted a teacher out of {', '.join(SEARCHES)}, openai or package.module:Name, got {config.teacher!r}"
-        )
-    return _import(config.teacher, train)
+    if ":" not in word:
+        raise ConfigError(f"wanted a teacher out of {', '.join(SEARCHES)}, openai or package.module:Name, got {word!r}")
+    return _import(word, train)
 
 
 def _import(spec: str, train: Dataset) -> Policy:

@@ -18,11 +18,12 @@ from .curriculum import CurriculumConfig
 from .exemplar_filters import ExemplarConfig
 from .ppo import PPOConfig
 from .reflection import ReflectionConfig
+from .remote_config import ServerConfig
 from .sft import SFTConfig
 from .trajectory import as_plain
 from .weights import WeightsConfig
 
-__all__ = ["CONFIG_NAME", "TrainConfig", "claim_folder"]
+__all__ = ["CONFIG_NAME", "TrainConfig", "claim_folder", "differences"]
 
 CONFIG_NAME: Final = "training.json"
 
@@ -46,6 +47,8 @@ class TrainConfig:
     """Of the server, with --teacher openai; empty: OPENAI_BASE_URL. The key is OPENAI_API_KEY of the environment."""
     teacher_model: str = ""
     """The server's model; empty: OPENAI_MODEL."""
+    server: ServerConfig = field(default_factory=ServerConfig)
+    """How the server is asked, and its limits; what changes no reply may be changed for a run that goes on."""
     exemplar_episodes: int = 0
     """Episodes that the teacher plays, the first of the split; 0: all. PPO plays all of them in any case."""
     cold_start: bool = True
@@ -97,6 +100,11 @@ class TrainConfig:
         return {"protocol": self.protocol, "describe": self.describe, "with_frames": False, **reward}
 
     @property
+    def server_options(self) -> dict[str, Any]:
+        """What a teacher on a server is built with."""
+        return {"base_url": self.base_url, "model": self.teacher_model, "server": self.server}
+
+    @property
     def rules(self) -> str:
         """What opens the conversations of a model that was not made here: the protocol's rules."""
         protocol = as_protocol(self.protocol, grammar=Grammar(), zoom_mode="free", zoom_fps=None)
@@ -122,22 +130,44 @@ def claim_folder(out: Path, config: TrainConfig, revision: str) -> None:
         ConfigError: it is for something else, and for what.
     """
     path = out / CONFIG_NAME
-    description = {"train": as_plain(asdict(config)), "revision": revision}
     if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(known, dict) or known.keys() != description.keys():
-            raise ConfigError(f"{path} is not of a training run: choose another folder with --out")
-        known = _with_defaults(known, {"train": as_plain(asdict(TrainConfig()))})
-        if known != description:
+        if found := differences(out, config, revision):
+            told = ", ".join(f"{name} {values}" for name, values in found.items())
             raise ConfigError(
-                f"{out} holds a run with another configuration ({', '.join(_differences(known, description))}): "
-                "choose another folder with --out, or remove that one"
+                f"{out} holds a run with another configuration ({told}): choose another folder with --out, or remove "
+                "that one"
             )
         return
     out.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".unfinished-{CONFIG_NAME}")
-    unfinished.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    unfinished.write_text(json.dumps(_describe(config, revision), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(path)
+
+
+def differences(out: Path, config: TrainConfig, revision: str) -> dict[str, str]:
+    """What a run folder was asked for otherwise: `is 0.1, not 0.2` by the setting's name (`ppo.lr`).
+
+    Args:
+        out: a run folder that has been claimed.
+        config: what it is compared with.
+        revision: of the train split.
+
+    Raises:
+        ConfigError: the folder is not one of a training run.
+    """
+    path = out / CONFIG_NAME
+    wanted = _describe(config, revision)
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(known, dict) or known.keys() != wanted.keys():
+        raise ConfigError(f"{path} is not of a training run: choose another folder with --out")
+    return _differences(_with_defaults(known, _describe(TrainConfig(), revision)), wanted)
+
+
+def _describe(config: TrainConfig, revision: str) -> dict[str, Any]:
+    """What a run must have in common with one that it goes on with."""
+    asked = as_plain(asdict(config))
+    asked["server"] = {name: asked["server"][name] for name in ("images", "temperature", "max_tokens")}
+    return {"train": asked, "revision": revision}
 
 
 def _with_defaults(known: Any, defaults: Any) -> Any:
@@ -148,14 +178,12 @@ def _with_defaults(known: Any, defaults: Any) -> Any:
     return {**{name: value for name, value in defaults.items() if name not in known}, **filled}
 
 
-def _differences(known: Any, wanted: Any, name: str = "") -> list[str]:
-    """What differs between two configurations as JSON holds them: `ppo.lr is 0.1, not 0.2` and so on."""
+def _differences(known: Any, wanted: Any, name: str = "") -> dict[str, str]:
+    """What differs between two configurations as JSON holds them, by name."""
     if not (isinstance(known, Mapping) and isinstance(wanted, Mapping)):
-        return [] if known == wanted else [f"{name} is {json.dumps(known)}, not {json.dumps(wanted)}"]
-    return [
-        line
-        for inner in sorted({*known, *wanted})
-        for line in _differences(
-            known.get(inner), wanted.get(inner), (f"{name}.{inner}" if name else inner).removeprefix("train.")
-        )
-    ]
+        return {} if known == wanted else {name: f"is {json.dumps(known)}, not {json.dumps(wanted)}"}
+    found: dict[str, str] = {}
+    for inner in sorted({*known, *wanted}):
+        whole = f"{name}.{inner}" if name else inner
+        found |= _differences(known.get(inner), wanted.get(inner), whole.removeprefix("train."))
+    return found

@@ -8,8 +8,8 @@ from random import Random
 from vz_env.datasets.dataset import Dataset
 
 from .checkpoint import POLICY_FOLDER, load_policy, save_policy
-from .cold_start import EXEMPLARS, collect
-from .exemplars import AnswerTeacher, ExemplarConfig, read_exemplars
+from .cold_start import collect
+from .exemplars import EXEMPLARS, AnswerTeacher, ExemplarConfig, read_exemplars
 from .fitting import drop_checkpoints, fit
 from .language_policy import LanguagePolicy
 from .run_models import begin_model, system_of

@@ -67,6 +67,12 @@ VERBS: Final[dict[str, Verb]] = {
         run="run_training",
         summary="train a language model with SFT and PPO",
     ),
+    "teach": Verb(
+        module="vz_benchmarks.commands.teach",
+        args="TeachArgs",
+        run="run_teach",
+        summary="let a teacher play, and keep what is fit to be imitated",
+    ),
     "sft": Verb(
         module="vz_benchmarks.commands.sft",
         args="SFTArgs",

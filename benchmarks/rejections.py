@@ -10,10 +10,9 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from vz_agents.cold_start import EXEMPLARS, REFLECTIONS
 from vz_agents.exemplar_filters import REASONS
-from vz_agents.exemplars import read_counts
-from vz_agents.reflection import REFLECTION_REASONS
+from vz_agents.exemplars import EXEMPLARS, read_counts
+from vz_agents.reflection import REFLECTION_REASONS, REFLECTIONS
 
 from .console import ProgressCallback, show_table
 from .viewer import clean_text

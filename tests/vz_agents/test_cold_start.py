@@ -12,19 +12,21 @@ import torch
 
 from vz_agents.checkpoint import load_policy
 from vz_agents.cold_base import load_base
-from vz_agents.cold_start import EXEMPLARS, REFLECTIONS, cold_start
+from vz_agents.cold_start import cold_start
 from vz_agents.curriculum import CurriculumConfig
-from vz_agents.exemplars import ExemplarConfig, read_counts, read_exemplars
+from vz_agents.exemplars import EXEMPLARS, ExemplarConfig, read_counts, read_exemplars
 from vz_agents.needle_expert import NeedleExpert
 from vz_agents.policy import as_policy
 from vz_agents.ppo import PPOConfig
-from vz_agents.reflection import ReflectionConfig
+from vz_agents.reflection import REFLECTIONS, ReflectionConfig
+from vz_agents.remote_config import ServerConfig
 from vz_agents.repairs import first_own_turn
 from vz_agents.rollout import collect_rollouts, run_episode
 from vz_agents.sft import SFTConfig
 from vz_agents.student import mix_reflections
 from vz_agents.teachers import find_teacher
 from vz_agents.train import TrainConfig, train_policy
+from vz_agents.train_config import claim_folder
 from vz_agents.trajectory_files import write_trajectories
 from vz_env.actions import format_zoom
 from vz_env.env import VideoZoomEnv
@@ -143,16 +145,26 @@ def test_without_reinforcement_the_cold_start_is_the_policy(needle, config, base
     assert json.loads((out / "training.json").read_text())["train"]["exemplars"]["attempts"] == 2
 
 
-def test_a_teacher_on_a_server_wants_to_know_where(config, needle, tmp_path, monkeypatch):
+def test_a_teacher_on_a_server_wants_to_know_where(needle, config, tmp_path, monkeypatch):
     pytest.importorskip("openai")
     for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match="a teacher wants a base URL"):
-        find_teacher(replace(config, teacher="openai"), needle, tmp_path)
+        find_teacher("openai", needle, tmp_path)
     monkeypatch.setenv("OPENAI_MODEL", "m")
-    teacher = find_teacher(replace(config, teacher="openai", base_url="http://localhost:1/v1"), needle, tmp_path)
+    limits = ServerConfig(max_requests=7, images=True)
+    asked = replace(config, teacher="openai", base_url="http://localhost:1/v1", server=limits)
+    teacher = find_teacher(asked.teacher, needle, tmp_path, **asked.server_options)
     assert teacher.name == "remote:m"
+    assert (teacher.config.max_requests, teacher.needs_frames) == (7, True)
     teacher.close()
+
+
+def test_a_run_goes_on_with_other_limits_and_not_with_another_request(config, tmp_path):
+    claim_folder(tmp_path / "run", replace(config, server=ServerConfig(max_requests=7)), "r")
+    claim_folder(tmp_path / "run", replace(config, server=ServerConfig(max_requests=70, concurrency=2)), "r")
+    with pytest.raises(ConfigError, match=r"server.temperature is 1.0, not 0.0"):
+        claim_folder(tmp_path / "run", replace(config, server=ServerConfig(temperature=0.0)), "r")
 
 
 @pytest.fixture(scope="module", autouse=True)

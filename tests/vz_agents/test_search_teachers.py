@@ -19,7 +19,6 @@ from vz_agents.rollout import collect_rollouts
 from vz_agents.search_teachers import BinarySearchTeacher
 from vz_agents.shown_frames import ShownFrame, best_frame, largest_gap, shown_frames
 from vz_agents.teachers import SEARCHES, find_teacher
-from vz_agents.train_config import TrainConfig
 from vz_env.actions import Answer, Zoom, format_zoom, parse_action
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
@@ -40,7 +39,7 @@ def look(action):
 
 @EVERY_SEARCH
 def test_most_of_what_it_plays_passes_every_filter(needle, needle_budget, tmp_path, word):
-    teacher = find_teacher(TrainConfig(teacher=word), needle, tmp_path)
+    teacher = find_teacher(word, needle, tmp_path)
     collected = collect_exemplars(
         needle, teacher, env_options={"describe": "palette"}, budget=needle_budget, seed=0, config=ALL_FILTERS
     )
@@ -187,7 +186,7 @@ def test_it_repairs_what_a_student_did_wrong(needle, needle_budget, word):
 
 
 def test_a_class_that_wants_a_dataset_gets_the_train_split(needle, tmp_path):
-    teacher = find_teacher(TrainConfig(teacher="vz_agents.baselines:Oracle"), needle, tmp_path)
+    teacher = find_teacher("vz_agents.baselines:Oracle", needle, tmp_path)
     assert isinstance(teacher, Oracle)
     assert teacher.dataset is needle
 
@@ -203,7 +202,7 @@ def test_a_class_that_wants_a_dataset_gets_the_train_split(needle, tmp_path):
 )
 def test_a_teacher_that_is_none_is_refused(needle, tmp_path, word, message):
     with pytest.raises(ConfigError, match=message):
-        find_teacher(TrainConfig(teacher=word), needle, tmp_path)
+        find_teacher(word, needle, tmp_path)
 
 
 def test_shown_frames_are_read_in_both_protocols():

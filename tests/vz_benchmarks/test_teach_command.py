@@ -1,0 +1,75 @@
+"""`vz teach`: a search on a dataset, a server with limits, and a second start that goes on."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from vz_agents.trajectory_files import read_trajectories
+from vz_benchmarks.cli import main
+
+BUDGET = ["--budget.overview-frames", "12", "--budget.max-frames", "92"]
+
+
+def test_a_search_leaves_exemplars_and_a_table_and_vz_sft_finds_them(needle_root, tmp_path, capsys):
+    words = ["teach", "--root", str(needle_root), "--split", "test", "--out", str(tmp_path), *BUDGET]
+    words += ["--teacher", "coarse-to-fine", "--exemplars.evidence", "--limit", "5"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    (kept,) = [line for line in shown.splitlines() if " kept " in line]
+    read = read_trajectories(tmp_path / "exemplars.jsonl")
+    assert len(read.trajectories) == int(kept.split()[3]) >= 3
+    assert all(one.score == 1.0 for one in read.trajectories.values())
+    assert "try: vz sft" in shown
+    attempts = (tmp_path / "attempts.jsonl").read_bytes()
+    assert main([*words, "--exemplars.distinct"]) == 0  # other filters, on what was played
+    assert (tmp_path / "attempts.jsonl").read_bytes() == attempts
+    assert main([*words, "--teacher", "binary"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def url():
+    """A server that answers A at once and tells what it read and wrote."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            message = {"role": "assistant", "content": "<answer>A</answer>"}
+            choice = {"index": 0, "finish_reason": "stop", "message": message}
+            reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+            reply["usage"] = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+            content = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_limit_of_cost_that_is_raised_goes_on(url, needle_root, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    words = ["teach", "--root", str(needle_root), "--split", "test", "--out", str(tmp_path), *BUDGET, "--limit", "4"]
+    words += ["--teacher", "openai", "--base-url", url, "--model", "m", "--prompt-price", "1", "--concurrency", "1"]
+    assert main([*words, "--max-cost", "2"]) == 3
+    assert "error:TeacherLimit" in capsys.readouterr().out
+    replies = (tmp_path / "replies.jsonl").read_bytes()
+    assert replies.count(b"\n") == 2
+    assert main([*words, "--max-cost", "9"]) == 0
+    assert (tmp_path / "replies.jsonl").read_bytes().startswith(replies)
+    assert (tmp_path / "replies.jsonl").read_bytes().count(b"\n") == 4
+    assert not any(b"sk-very-secret" in path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
