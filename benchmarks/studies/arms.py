@@ -1,16 +1,15 @@
 """Arms of a study: training runs that differ in a flag or two, over several seeds, on the same needle videos.
 
-What arms have in common is made once and lent on, such as exemplars and a cold start. Everything is kept, so the same
-command continues after a kill. Tables go to the terminal and between two markers of a page.
+What arms have in common is made once and lent on, such as exemplars and a cold start; what another study at the same
+size made alike is taken over from it. Everything is kept, so the same command continues after a kill.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Literal
 
 from vz_agents.advantages import Discounts
 from vz_agents.checkpoint import load_policy
@@ -20,49 +19,33 @@ from vz_agents.train import SFT_FOLDER, TrainConfig, train_policy
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.needle import NeedleConfig, load_needle
-from vz_env.errors import ConfigError
 
 from ..commands.train import stage
 from ..console import note, show
 from ..demo import DemoArgs
+from ..page_tables import write_between
+from ..records import write_atomically
 from ..rejections import telling_rejections
-from ..results import EvalResult, compare_runs
+from ..results import EvalResult
 from ..runner import evaluate
-from ..statistics import Interval, accuracy
+from .lending import Loan, borrow, borrow_from_study
+from .study_table import StudyResults, markdown, verdict
 
-__all__ = [
-    "FOR_EXEMPLARS",
-    "FOR_REFLECTION",
-    "Arm",
-    "StudyArgs",
-    "finish",
-    "markdown",
-    "pooled",
-    "quick",
-    "run_arms",
-    "write_between",
-]
-
-FOR_EXEMPLARS: Final = ("exemplars.jsonl", "exemplars.json", "attempts.jsonl")
-FOR_REFLECTION: Final = (*FOR_EXEMPLARS, "student", "student.jsonl", "reflections.jsonl", "reflections.json")
-"""What arms that differ later alone have in common in their run folders."""
+__all__ = ["Arm", "StudyArgs", "run_arms", "run_table", "sized"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """One way to train.
 
-    `borrows` are (arm, its file or folder, what it is here): an earlier arm made it with the same settings and seed.
+    `borrows` names what earlier arms of the same seed made with the same settings; `borrows_outside` what arms of the
+    study in `StudyArgs.lender` may have made.
     """
 
     name: str
     config: TrainConfig
-    borrows: tuple[tuple[str, str, str], ...] = ()
-
-    @classmethod
-    def lend(cls, arm: str, names: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
-        """What an arm lends under the same names."""
-        return tuple((arm, name, name) for name in names)
+    borrows: tuple[Loan, ...] = ()
+    borrows_outside: tuple[Loan, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,34 +54,51 @@ class StudyArgs:
 
     out: Path
     """Folder with one folder an arm and seed."""
+    size: Literal["full", "small", "quick"] = "full"
+    """full: as much as the demo learns from. small: half of the questions, two thirds of PPO, the same tests. quick: a
+    minute's run on two short videos, to see that everything works; its figures mean nothing."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training; the videos stay."""
-    videos_train: int = DemoArgs.videos_train
-    """Videos to learn from."""
-    videos_test: int = DemoArgs.videos_test
-    """Videos to be tested on."""
+    lender: Path | None = None
+    """Folder of another study at the same size: what it made with the same settings is copied, not made again."""
     page: Path | None = Path("docs/results.md")
     """Page that takes the table between its markers; none: the terminal alone."""
-    quick: bool = False
-    """A minute's run on two short videos, to see that everything works; its figures mean nothing."""
+    videos_train: int = DemoArgs.videos_train
+    """Videos to learn from."""
+    questions_train: int = 0
+    """Only the first so many of their questions; 0: all."""
+    videos_test: int = DemoArgs.videos_test
+    """Videos to be tested on."""
     config: TrainConfig = field(default_factory=TrainConfig)
     """What the arms have in common."""
 
 
-def quick(args: StudyArgs) -> StudyArgs:
-    """The smallest study that goes through every step."""
-    config = replace(
-        args.config,
-        budget=Budget(overview_frames=12, max_turns=4, max_zooms=3, max_frames=60),
-        eval_episodes=2,
-        sft=SFTConfig(epochs=1),
-        ppo=PPOConfig(iterations=1, prompts=2, samples=2, critic_warmup=0, discounts=Discounts()),
-    )
-    return replace(args, seeds=args.seeds[:1], videos_train=2, videos_test=2, config=config)
+def sized(args: StudyArgs) -> StudyArgs:
+    """The arguments in the size that was asked for; what was set besides stays where a size says nothing of it."""
+    if args.size == "small":
+        ppo = replace(args.config.ppo, iterations=20)
+        return replace(args, questions_train=1000, config=replace(args.config, ppo=ppo))
+    if args.size == "quick":
+        config = replace(
+            args.config,
+            budget=Budget(overview_frames=12, max_turns=4, max_zooms=3, max_frames=60),
+            eval_episodes=2,
+            sft=SFTConfig(epochs=1),
+            ppo=PPOConfig(iterations=1, prompts=2, samples=2, critic_warmup=0, discounts=Discounts()),
+        )
+        return replace(args, seeds=args.seeds[:1], videos_train=2, videos_test=2, config=config)
+    return args
 
 
-def run_arms(arms: Sequence[Arm], args: StudyArgs) -> dict[str, list[dict[str, EvalResult]]]:
+def run_arms(
+    arms: Sequence[Arm], args: StudyArgs, *, on_seed: Callable[[StudyResults], None] = lambda results: None
+) -> dict[str, list[dict[str, EvalResult]]]:
     """Train and test every arm with every seed; what is there is not made again.
+
+    Args:
+        arms: in an order in which every arm comes after those that it borrows from.
+        args: in their size.
+        on_seed: called with the results so far when all arms of a seed are done.
 
     Returns:
         By the arm's name, for each seed: the results of the cold start (`sft`) and of the finished policy (`policy`).
@@ -109,47 +109,47 @@ def run_arms(arms: Sequence[Arm], args: StudyArgs) -> dict[str, list[dict[str, E
         for arm in arms:
             folder = args.out / f"seed-{seed}" / arm.name
             note(f"seed {seed}, {arm.name}: {folder}")
-            _borrow(arm, folder)
             config = replace(arm.config, seed=seed)
+            _borrow_all(arm, folder, args.lender, config, train)
             train_policy(train, validation, folder, config, stage=telling_rejections(folder, stage))
             results[arm.name].append(_test(folder, config, test))
+        on_seed(results)
     return results
 
 
 def _open_splits(args: StudyArgs) -> list[Dataset]:
-    short: dict[str, Any] = {"overview_frames": 12, "spacings_seconds": (8,)} if args.quick else {}
-    videos = {"train": args.videos_train, "validation": 1 if args.quick else 6, "test": args.videos_test}
+    is_quick = args.size == "quick"
+    short: dict[str, Any] = {"overview_frames": 12, "spacings_seconds": (8,)} if is_quick else {}
+    videos = {"train": args.videos_train, "validation": 1 if is_quick else 6, "test": args.videos_test}
     with stage("Needle videos") as progress:
-        return [
+        train, *others = (
             load_needle(split=split, config=NeedleConfig(videos=videos, **short), progress=progress) for split in videos
-        ]
+        )
+    if args.questions_train:
+        whole, train = train, train.subset(limit=args.questions_train)
+        train.revision = f"{whole.revision}, the first {args.questions_train}"  # no run on these is one on all of them
+    return [train, *others]
 
 
-def _borrow(arm: Arm, folder: Path) -> None:
-    """Copy what earlier arms made, each under a name that says that it is not whole until it is."""
-    for lender, theirs, ours in arm.borrows:
-        source, target = folder.parent / lender / theirs, folder / ours
-        if target.exists() or not source.exists():
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".unfinished-{target.name}")
-        if source.is_dir():
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(source, unfinished)
-        else:
-            shutil.copy(source, unfinished)
-        unfinished.replace(target)
+def _borrow_all(arm: Arm, folder: Path, lender: Path | None, config: TrainConfig, train: Dataset) -> None:
+    """Take over what other arms made, those of this study first."""
+    for loan in arm.borrows:
+        borrow(loan, folder.parent / loan.arm, folder)
+    for loan in arm.borrows_outside if lender is not None else ():
+        theirs = lender / folder.parent.name / loan.arm
+        if hindrances := borrow_from_study(loan, theirs, folder, config, train.revision):
+            note(f"{theirs} lends nothing to {arm.name}: it was asked for otherwise in {', '.join(hindrances)}")
 
 
 def _test(folder: Path, config: TrainConfig, test: Dataset) -> dict[str, EvalResult]:
-    """Both stages of a run on the test split."""
+    """Both stages of a run on the test split; arms of a seed share a file, so that the same weights are tested once."""
     found: dict[str, EvalResult] = {}
     for name, place in (("sft", folder / SFT_FOLDER), ("policy", folder)):
         with stage(f"Test: {name}") as progress:
             found[name] = evaluate(
                 load_policy(place),
                 test,
-                out=folder / "test",
+                out=folder.parent / "test",
                 env_options={"describe": config.describe, "budget": config.budget},
                 workers=2,
                 progress=progress,
@@ -157,78 +157,44 @@ def _test(folder: Path, config: TrainConfig, test: Dataset) -> dict[str, EvalRes
     return found
 
 
-def pooled(results: Sequence[EvalResult]) -> Interval:
-    """Accuracy over several runs on the same videos: a video is resampled with what every seed said about it."""
-    graded = [record for result in results for record in result.records if record.trajectory.score is not None]
-    return accuracy([float(record.trajectory.score or 0.0) for record in graded], [one.video_group for one in graded])
+def run_table(name: str, arms: Sequence[Arm], args: StudyArgs, *, baseline: str, labels: Mapping[str, str]) -> int:
+    """Run what is missing of a study and show its table.
 
-
-def _difference(mine: Sequence[EvalResult], theirs: Sequence[EvalResult]) -> str:
-    """A paired difference over seeds in points, with its 95% interval."""
-    found = compare_runs(zip(mine, theirs, strict=True))
-    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-
-
-def markdown(
-    results: Mapping[str, Sequence[Mapping[str, EvalResult]]], *, baseline: str, labels: Mapping[str, str]
-) -> str:
-    """The table of a study.
+    The table lies in `table.md` of its folder, renewed with every seed, and on the page when all seeds are done, where
+    one is named and the figures mean something.
 
     Args:
-        results: what `run_arms` returned.
+        name: of the markers on the page.
+        arms: see `run_arms`.
+        args: in their size.
         baseline: the arm that the others are compared with.
         labels: what the table calls an arm.
 
     Returns:
-        Markdown: a row an arm, with accuracy after both stages, and the difference from the baseline.
+        The exit code.
     """
-    head = ["arm", "after the cold start %", "after PPO % (95%)", "zooms", "frames", "PPO - cold start", "against"]
-    rows = [[*head[:-1], f"against {labels[baseline]}"], ["---"] * len(head)]
-    theirs = [found["policy"] for found in results[baseline]]
-    for name, runs in results.items():
-        first, last = ([found[which] for found in runs] for which in ("sft", "policy"))
-        rows.append(
-            [
-                labels[name],
-                str(pooled(first)),
-                str(pooled(last)),
-                f"{_mean(run.zooms_per_episode for run in last):.2f}",
-                f"{_mean(run.frames_per_episode for run in last):.1f}",
-                _difference(last, first),
-                "" if name == baseline else _difference(last, theirs),
-            ]
-        )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
+    def table_of(results: StudyResults) -> str:
+        told = {"baseline": baseline, "labels": labels}
+        done = args.seeds[: len(results[baseline])]
+        return "\n\n".join([_caption(args, done), markdown(results, **told), verdict(results, **told)])
 
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
+    def keep(results: StudyResults) -> None:
+        write_atomically(args.out / "table.md", table_of(results) + "\n")
 
-
-def finish(args: StudyArgs, name: str, table: str) -> int:
-    """Show a table and write it to the page, where one is named and the figures mean something; the exit code."""
+    table = table_of(run_arms(arms, args, on_seed=keep))
     show(table)
-    if args.page is not None and not args.quick:
+    if args.page is not None and args.size != "quick":
         write_between(args.page, name, table)
         note(f"table: {args.page}")
     return 0
 
 
-def write_between(page: Path, name: str, text: str) -> None:
-    """Replace what stands between `<!-- name: begin -->` and `<!-- name: end -->` of a page.
-
-    Raises:
-        ConfigError: no such page, or no such markers in it.
-    """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    try:
-        before, found, rest = page.read_text(encoding="utf-8").partition(begin)
-    except OSError as fault:
-        raise ConfigError(f"wanted a page to write the table to, cannot read {page}: {fault.strerror}") from fault
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ConfigError(f"wanted the lines {begin} and {end} in {page}: add them, or pass --page none")
-    unfinished = page.with_name(f".unfinished-{page.name}")
-    unfinished.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-    unfinished.replace(page)
+def _caption(args: StudyArgs, seeds: Sequence[int]) -> str:
+    """What made the table, in one line."""
+    ppo = args.config.ppo
+    learnt = f"the first {args.questions_train} questions about " if args.questions_train else ""
+    return (
+        f"Size `{args.size}`: {learnt}{args.videos_train} videos to learn from, {args.videos_test} to be tested on, "
+        f"{ppo.iterations} PPO iterations of {ppo.prompts * ppo.samples} episodes, seeds {', '.join(map(str, seeds))}."
+    )

@@ -1,10 +1,11 @@
 """Does reflection help the cold start, and does masking the student's mistakes? Three arms, one table.
 
-    python -m vz_benchmarks.studies.cold_start_arms --out runs/cold-start-arms
+    python -m vz_benchmarks.studies.cold_start_arms --out runs/cold-start-arms --lender runs/ablations
 
 Exemplars alone; exemplars and reflections with the student's wrong part trained on, as published; the same with that
 part masked. Every arm has as many trajectories (a reflection takes the place of an exemplar), the same base, the same
-videos and the same PPO behind it. The table is written to docs/results.md.
+videos and the same PPO behind it. The table is written to docs/results.md. `--lender` takes over what the study of the
+ablations made alike, about half of the work, where that was run at the same size.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import tyro
 from vz_agents.reflection import ReflectionConfig
 from vz_agents.train import TrainConfig
 
-from .arms import FOR_EXEMPLARS, FOR_REFLECTION, Arm, StudyArgs, finish, markdown, quick, run_arms
+from .arms import Arm, StudyArgs, run_table, sized
+from .lending import FOR_EXEMPLARS, FOR_REFLECTION, Loan
 
 __all__ = ["ColdStartArmsArgs", "arms_of", "run_study"]
 
@@ -42,20 +44,34 @@ def arms_of(common: TrainConfig) -> list[Arm]:
     plain = replace(common, reflection=False)
     published = replace(common, reflection=True, reflect=replace(reflect, mask_student=False))
     masked = replace(common, reflection=True, reflect=replace(reflect, mask_student=True))
-    # The policy of exemplars alone is the student whose failures the other arms repair.
-    student = (("exemplars", "sft", "student"),)
+    # The policy of exemplars alone is the student whose failures the other arms repair. The study of the ablations has
+    # a student like it, the same repairs, and in its arm without a bonus the very run of the last arm here.
+    finished = (*FOR_REFLECTION, "sft", "policy", "learning_curve.jsonl")
     return [
-        Arm(name="exemplars", config=plain),
-        Arm(name="reflection", config=published, borrows=(*Arm.lend("exemplars", FOR_EXEMPLARS), *student)),
-        Arm(name="masked", config=masked, borrows=Arm.lend("reflection", FOR_REFLECTION)),
+        Arm(
+            name="exemplars",
+            config=plain,
+            borrows_outside=(Loan.of("whole", *FOR_EXEMPLARS, student="sft"),),
+        ),
+        Arm(
+            name="reflection",
+            config=published,
+            borrows=(Loan.of("exemplars", *FOR_EXEMPLARS, sft="student"),),
+            borrows_outside=(Loan.of("whole", *FOR_REFLECTION),),
+        ),
+        Arm(
+            name="masked",
+            config=masked,
+            borrows=(Loan.of("reflection", *FOR_REFLECTION),),
+            borrows_outside=(Loan.of("no-bonus", *finished, is_whole=True),),
+        ),
     ]
 
 
 def run_study(args: StudyArgs) -> int:
     """Run what is missing, and show the table; returns the exit code."""
-    sized = quick(args) if args.quick else args
-    results = run_arms(arms_of(sized.config), sized)
-    return finish(args, "cold-start-arms", markdown(results, baseline="exemplars", labels=LABELS))
+    args = sized(args)
+    return run_table("cold-start-arms", arms_of(args.config), args, baseline="exemplars", labels=LABELS)
 
 
 if __name__ == "__main__":

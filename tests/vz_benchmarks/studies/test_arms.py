@@ -12,8 +12,12 @@ import pytest
 pytest.importorskip("torch")
 
 from vz_agents.train import TrainConfig
+from vz_agents.train_config import claim_folder
+from vz_benchmarks.page_tables import write_between
 from vz_benchmarks.studies import ablations, cold_start_arms
-from vz_benchmarks.studies.arms import StudyArgs, markdown, quick, run_arms, write_between
+from vz_benchmarks.studies.arms import StudyArgs, run_arms, sized
+from vz_benchmarks.studies.lending import Loan, borrow_from_study
+from vz_benchmarks.studies.study_table import markdown, verdict
 from vz_env.errors import ConfigError
 
 
@@ -31,13 +35,13 @@ def finished(tmp_path_factory):
     page = out / "results.md"
     page.write_text("nothing")
     for study, kind in ((cold_start_arms, "ColdStartArmsArgs"), (ablations, "AblationsArgs")):
-        args = getattr(study, kind)(out=out / study.__name__.rpartition(".")[2], quick=True, page=page)
+        args = getattr(study, kind)(out=out / study.__name__.rpartition(".")[2], size="quick", page=page)
         assert study.run_study(args) == 0
     return out
 
 
 def test_two_arms_without_reinforcement(tmp_path):
-    args = quick(StudyArgs(out=tmp_path, quick=True))
+    args = sized(StudyArgs(out=tmp_path, size="quick"))
     args = replace(args, config=replace(args.config, reinforce=False))
     plain, lent, masked = cold_start_arms.arms_of(args.config)
     masked = replace(masked, borrows=lent.borrows)  # the arm between is left out
@@ -51,12 +55,16 @@ def test_two_arms_without_reinforcement(tmp_path):
         "arm", "---", cold_start_arms.LABELS["exemplars"], cold_start_arms.LABELS["masked"],
     ]  # fmt: skip
     assert table[2].split("|")[6].strip() == "+0.0 [+0.0, +0.0]"  # no PPO: the cold start is the policy
+    assert len(list(seed.rglob("results.jsonl"))) == 1  # the same weights are tested once
+    told = verdict(results, baseline="exemplars", labels=cold_start_arms.LABELS)
+    assert told.startswith("Told apart from exemplars alone: ")
+    assert told.count(cold_start_arms.LABELS["masked"]) == 1
 
 
 @ON_REQUEST
 def test_arms_share_what_they_have_in_common(finished):
     seed = finished / "cold_start_arms" / "seed-0"
-    assert {path.name for path in seed.iterdir()} == {"exemplars", "reflection", "masked"}
+    assert {path.name for path in seed.iterdir()} == {"exemplars", "reflection", "masked", "test"}
     assert weights(seed / "exemplars" / "sft") == weights(seed / "reflection" / "student")
     assert len({(seed / arm / "exemplars.jsonl").read_bytes() for arm in ("exemplars", "reflection", "masked")}) == 1
     asked = {arm: json.loads((seed / arm / "training.json").read_text())["train"] for arm in ("reflection", "masked")}
@@ -75,7 +83,7 @@ def test_each_ablation_is_one_setting(finished):
 
 @ON_REQUEST
 def test_the_table_has_a_row_an_arm_and_a_rerun_makes_nothing_again(finished, capsys):
-    args = ablations.AblationsArgs(out=finished / "ablations", quick=True)
+    args = ablations.AblationsArgs(out=finished / "ablations", size="quick")
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("model.safetensors")}
     assert ablations.run_study(args) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
@@ -83,6 +91,47 @@ def test_the_table_has_a_row_an_arm_and_a_rerun_makes_nothing_again(finished, ca
     assert {row.count("|") for row in rows} == {8}
     assert [row.split("|")[1].strip() for row in rows[2:]] == list(ablations.LABELS.values())
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("model.safetensors")} == before
+
+
+def test_the_study_of_the_cold_start_takes_over_what_the_ablations_made_alike(tmp_path):
+    config = sized(StudyArgs(out=tmp_path, size="quick")).config
+    theirs = {arm.name: arm.config for arm in ablations.arms_of(config)}
+    lent = {}
+    for arm in cold_start_arms.arms_of(config):
+        (loan,) = arm.borrows_outside
+        lender, folder = tmp_path / arm.name / "theirs", tmp_path / arm.name / "ours"
+        lender.mkdir(parents=True)
+        assert borrow_from_study(loan, lender, folder, arm.config, "r") == []  # it has not begun
+        claim_folder(lender, theirs[loan.arm], "r")
+        for name, _ in loan.names:
+            (lender / name).write_text(loan.arm)
+        (lender / "exemplars.json").unlink()  # not there yet
+        assert borrow_from_study(loan, lender, folder, replace(arm.config, seed=1), "r") == ["seed"]
+        assert borrow_from_study(loan, lender, folder, arm.config, "of others") == ["revision"]
+        assert not folder.exists()
+        assert borrow_from_study(loan, lender, folder, arm.config, "r") == []
+        lent[arm.name] = sorted(path.name for path in folder.iterdir())
+    plain = ["attempts.jsonl", "exemplars.jsonl"]
+    assert lent["exemplars"] == [*plain, "sft"]
+    assert lent["reflection"] == [*plain, "reflections.json", "reflections.jsonl", "student", "student.jsonl"]
+    assert {"policy", "sft", "student"} < set(lent["masked"])
+
+
+def test_a_whole_run_is_lent_to_the_same_settings_alone(tmp_path):
+    claim_folder(tmp_path / "a", TrainConfig(), "r")
+    asked = TrainConfig(tool_bonus=0.5)
+    whole = Loan.of("a", "policy", is_whole=True)
+    assert borrow_from_study(whole, tmp_path / "a", tmp_path / "b", asked, "r") == ["tool_bonus"]
+    assert borrow_from_study(Loan.of("a", "student"), tmp_path / "a", tmp_path / "b", asked, "r") == []
+
+
+def test_a_size_changes_how_much_is_learnt_and_not_what_is_tested(tmp_path):
+    full, small = (sized(StudyArgs(out=tmp_path, size=size)) for size in ("full", "small"))
+    assert small.videos_test == full.videos_test
+    assert small.seeds == full.seeds == (0, 1, 2)
+    assert 0 < small.questions_train < 8 * full.videos_train
+    assert small.config.ppo.iterations < full.config.ppo.iterations
+    assert replace(small.config, ppo=full.config.ppo) == full.config
 
 
 def test_the_whole_recipe_is_the_published_one_at_equal_data():
