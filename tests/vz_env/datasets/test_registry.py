@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -115,6 +118,30 @@ def test_installed_package_brings_a_dataset(monkeypatch: pytest.MonkeyPatch, tin
     bring(monkeypatch, loader)
     assert list_datasets() == ("Needle", "brought")
     assert load_dataset("brought", split="train").split == "train"
+
+
+def test_a_package_on_the_path_brings_its_dataset_to_every_door(tmp_path: Path) -> None:
+    """A real package with real metadata, in a process that never heard of it."""
+    (tmp_path / "lectures.py").write_text(
+        "from vz_env.datasets.jsonl import load_jsonl\n"
+        "def load(*, split='test'):\n"
+        f"    return load_jsonl({str(tmp_path / 'notes.jsonl')!r}, {str(tmp_path)!r}, name='Lectures', split=split)\n"
+    )
+    (tmp_path / "notes.jsonl").write_text(json.dumps(RECORD) + "\n")
+    metadata = tmp_path / "lectures-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lectures\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[vz_env.datasets]\nLectures = lectures:load\nb a d = lectures:load\n")
+    program = (
+        "import sys, gymnasium as gym, vz_env\n"
+        "assert 'lectures' not in sys.modules, 'imported before it was asked for'\n"
+        "print('Lectures' in vz_env.list_datasets(), vz_env.load_dataset('Lectures').ids)\n"
+        "print(gym.make('VZ/Lectures-v0').unwrapped.dataset.name)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+
+    assert done.stdout.split("\n") == ["True ('q1',)", "Lectures", ""], done.stderr
 
 
 @pytest.mark.parametrize(
