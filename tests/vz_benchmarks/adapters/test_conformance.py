@@ -1,4 +1,4 @@
-"""The id of every benchmark against Gymnasium's contract; the key is kept back in every turn, as of the built-in ids."""
+"""The id of every benchmark against Gymnasium's contract; the key is kept back in every turn, as of built-in ids."""
 
 from __future__ import annotations
 
