@@ -55,19 +55,20 @@ class _Ours:
         source: Any = self.reader._source
         stream = source._demuxer.stream
         plan = PacketPlan(source._demuxer, source.timeline, Deadline(300.0, self.reader.path))
-        runs = [(run.packets, run.wanted) for run in plan.runs(self.reader._ticks(np.array(times)))]
+        chooser = source._crew.first
+        runs = [(chooser.choose(run), run.wanted) for run in plan.runs(self.reader._ticks(np.array(times)))]
         contexts = [another_context(stream) for _ in range(self.workers)]
         skips = may_skip_nonreference(stream)
         for context in contexts:
             context.thread_count = 1
             context.open()
 
-        def decode(packets: list[Any], wanted: set[int]) -> None:
+        def decode(packets: list[tuple[Any, bool]], wanted: set[int]) -> None:
             context = contexts.pop()
             left = len(wanted)
-            for packet in packets:
+            for packet, is_wanted in packets:
                 if skips:
-                    context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+                    context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
                 left -= sum(frame.pts in wanted for frame in context.decode(packet))
                 if not left:
                     break

@@ -7,14 +7,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import VideoDecodeError
-from .decode import PictureDecoder, Pictures, PictureScaler, another_context
+from .decode import PictureDecoder, Pictures, PictureScaler, another_context, may_skip_nonreference
 from .index import Demuxer
 from .limits import Deadline
 from .plan import PacketRun
+from .references import find_references
 
 __all__ = ["DecodingCrew"]
 
@@ -25,15 +27,19 @@ class DecodingCrew:
     Args:
         stream: what is decoded. Its own context serves the calling thread; more workers get contexts of their own.
         workers: how many runs may be decoded at once.
-        skip_nonreference: see `PictureDecoder`.
     """
 
-    def __init__(self, stream: VideoStream, *, workers: int, skip_nonreference: bool) -> None:
+    def __init__(self, stream: VideoStream, *, workers: int) -> None:
         """Make the first decoder; the others and their threads are made when first needed."""
-        self._stream, self._workers, self._skip = stream, workers, skip_nonreference
-        self.first = PictureDecoder(stream.codec_context, skip_nonreference=skip_nonreference)
+        self._stream, self._workers = stream, workers
+        self._skip, self._finder = may_skip_nonreference(stream), find_references(stream)
+        self.first = self._decoder(stream.codec_context)
         self._pool: ThreadPoolExecutor | None = None
         self._idle: list[PictureDecoder] = []
+
+    def _decoder(self, context: VideoCodecContext) -> PictureDecoder:
+        """A decoder that drops what is not needed, as far as that is known of the stream."""
+        return PictureDecoder(context, skip_nonreference=self._skip, finder=self._finder)
 
     def decode(self, runs: Iterator[PacketRun], scale: PictureScaler, deadline: Deadline) -> Pictures:
         """Decode every run; pictures that would not come out are missing from the result."""
@@ -68,10 +74,7 @@ class DecodingCrew:
         """Make the threads and their decoders on first use."""
         if self._pool is None:
             # The stream's own context is left out: a seek of the demuxer resets it, whoever is using it.
-            self._pieces, *self._idle = (
-                PictureDecoder(another_context(self._stream), skip_nonreference=self._skip)
-                for _ in range(self._workers + 1)
-            )
+            self._pieces, *self._idle = (self._decoder(another_context(self._stream)) for _ in range(self._workers + 1))
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
         return self._pool
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .index import VideoPacket
 from .limits import Deadline
 from .plan import PacketRun
+from .references import ReferenceFinder
 
 __all__ = ["PictureDecoder", "PictureScaler", "Pictures", "another_context", "may_skip_nonreference"]
 
@@ -83,11 +84,14 @@ class PictureDecoder:
         context: a decoder that was not opened yet; it is set to one thread, since frame threads only add latency to
             runs this short.
         skip_nonreference: pictures that no other picture refers to are dropped before the decoder unless wanted.
+        finder: knows which packets a picture is made from; the others are dropped too.
     """
 
-    def __init__(self, context: VideoCodecContext, *, skip_nonreference: bool) -> None:
+    def __init__(
+        self, context: VideoCodecContext, *, skip_nonreference: bool, finder: ReferenceFinder | None = None
+    ) -> None:
         """Take the context over."""
-        self.context = context
+        self.context, self._finder = context, finder
         if not context.is_open:
             context.thread_count = 1
         self._skip = skip_nonreference
@@ -107,14 +111,10 @@ class PictureDecoder:
             self.reset()
         self._left |= run.wanted
         pictures: Pictures = {}
-        packets = run.packets
-        if run.ends:
-            wanted_at = [i for i, packet in enumerate(packets) if packet.pts in self._left]
-            packets = packets[: wanted_at[-1] + 1] if wanted_at else []
-        for packet in packets:
+        for packet, is_wanted in self.choose(run):
             deadline.check("decoding")
             if self._skip:
-                self.context.skip_frame = "DEFAULT" if packet.pts in run.wanted else "NONREF"
+                self.context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             self._keep(self.feed(packet), scale, pictures)
         if run.ends and self._left:
             if self._skip:
@@ -124,6 +124,18 @@ class PictureDecoder:
         if run.ends:
             self.reset()
         return sound
+
+    def choose(self, run: PacketRun) -> list[tuple[VideoPacket, bool]]:
+        """The packets of a run, or of a piece of one, that are to be fed, and which of them must not be dropped."""
+        packets = run.packets
+        if run.ends:
+            wanted_at = [i for i, packet in enumerate(packets) if packet.pts in run.wanted]
+            packets = packets[: wanted_at[-1] + 1] if wanted_at else []
+        if self._finder is not None and run.starts and run.ends:
+            chosen = self._finder.choose(packets, run.wanted)
+            if chosen is not None:
+                return [(packet, True) for packet in chosen]
+        return [(packet, packet.pts in run.wanted) for packet in packets]
 
     def feed(self, packet: VideoPacket | None) -> list[VideoFrame]:
         """Give one packet to the decoder (None drains it) and return the sound frames that come out."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from ..errors import VideoDecodeError, VideoRefused
 from .access import FileIdentity, map_errors, open_video, video_stream
 from .crew import DecodingCrew
-from .decode import PictureScaler, may_skip_nonreference
+from .decode import PictureScaler
 from .gather import Found
 from .index import Demuxer, VideoInfo
 from .limits import Deadline, DecodeLimits
@@ -78,7 +78,7 @@ class LocalSource:
             with map_errors(self.identity.path, "probing"):
                 stream = video_stream(self._container, self.identity.path)
                 self._demuxer = Demuxer(self._container, stream, self.identity.path)
-                self._crew = DecodingCrew(stream, workers=workers, skip_nonreference=may_skip_nonreference(stream))
+                self._crew = DecodingCrew(stream, workers=workers)
                 known = self._measure(limits)
         except BaseException:
             self._container.close()
