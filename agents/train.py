@@ -3,12 +3,14 @@
 A run folder holds `training.json` (what was asked for), what the cold start leaves (`cold_start`: `exemplars.jsonl`,
 `sft/` and so on), `checkpoints/` (PPO: the newest two and the best), `policy/` (the finished policy),
 `learning_curve.jsonl` and `tensorboard/`. Every stage writes its result under its final name only when it is complete,
-so whatever is there need not be made again.
+so whatever is there need not be made again. Of several processes, the main one makes the cold start and writes files;
+PPO is the work of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,11 +24,13 @@ from .language_policy import LanguagePolicy
 from .learning_log import LearningLog
 from .model import LanguageModel
 from .ppo import PPO
+from .processes import ALONE, Processes
 from .rollout import episode_seed
 from .run_models import system_of
 from .sampler import SamplerConfig, sample_episodes
 from .stages import Stage, silent
 from .train_config import CONFIG_NAME, TrainConfig, claim_folder
+from .trajectory import Trajectory
 from .uniform_arm import train_uniform
 from .weights import explain_memory, make_trainable
 
@@ -41,6 +45,7 @@ def train_policy(
     *,
     stage: Stage = silent,
     should_stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> LanguagePolicy | None:
     """Train a policy on a split, from its cold start through PPO.
 
@@ -51,25 +56,33 @@ def train_policy(
         config: how.
         stage: shows progress.
         should_stop: asked after every step of SFT and every PPO iteration; once true, a checkpoint is written and None
-            is returned.
+            is returned. Of several processes each is asked, and one is enough.
+        processes: that train together, all called with the same; `out` is a folder that each of them sees.
 
     Returns:
         The finished policy, or None when stopped.
 
     Raises:
         ConfigError: the folder holds a run with another configuration, or the model cannot be loaded.
+        ProcessFailed: another process failed, or is gone.
     """
-    claim_folder(out, config, train.revision)
+    processes.first(lambda: claim_folder(out, config, train.revision))
     if (out / POLICY_FOLDER).is_dir():
         return load_policy(out)
     with explain_memory():
-        start = cold_start(train, out, config, stage=stage, should_stop=should_stop)
+        begin = partial(cold_start, train, out, config, stage=stage, should_stop=should_stop)
+        start = processes.first(begin)
+        if not processes.is_main and (out / SFT_FOLDER).is_dir():
+            start = begin()  # which finds what the main process has made
         if start is None:
             return None
-        if not config.reinforce:
-            save_policy(out / POLICY_FOLDER, start, name="SFT" if config.cold_start else "Start", **system_of(config))
-            return load_policy(out)
-        return _reinforce(train, validation, out, config, start, stage=stage, should_stop=should_stop)
+        if config.reinforce:
+            return _reinforce(
+                train, validation, out, config, start, stage=stage, should_stop=should_stop, processes=processes
+            )
+        name = "SFT" if config.cold_start else "Start"
+        processes.first(lambda: save_policy(out / POLICY_FOLDER, start, name=name, **system_of(config)))
+        return load_policy(out)
 
 
 def _reinforce(
@@ -81,6 +94,7 @@ def _reinforce(
     *,
     stage: Stage,
     should_stop: Callable[[], bool],
+    processes: Processes,
 ) -> LanguagePolicy | None:
     """PPO from the cold start, or from the newest checkpoint."""
 
@@ -90,12 +104,12 @@ def _reinforce(
     make_trainable(model, config.weights, seed=config.ppo.seed + config.seed)
     options = {**config.env_options, "with_frames": model.needs_frames}
     total = config.ppo.iterations
-    envs = [make_env() for _ in range(config.ppo.prompts * config.ppo.samples)]
-    ppo = PPO(model, model.reference(), envs, train.ids, config.seeded().ppo, out=out)
+    envs = [make_env() for _ in range(processes.largest_share(config.ppo.prompts) * config.ppo.samples)]
+    ppo = PPO(model, model.reference(), envs, train.ids, config.seeded().ppo, out=out, processes=processes)
     checkpoints = Checkpoints(out / "checkpoints")
     if (newest := checkpoints.latest()) is not None:
         ppo.load_state(checkpoints.restore(newest, model, ppo.optimizers))
-    log = LearningLog(out, iteration=ppo.iteration)
+    log = processes.first(lambda: LearningLog(out, iteration=ppo.iteration))
     try:
         with stage("Reinforcement (PPO)") as progress:
             while ppo.iteration < total:
@@ -103,33 +117,45 @@ def _reinforce(
                 _, metrics = ppo.step()
                 is_last = ppo.iteration == total
                 if validation is not None and (is_last or iteration % config.eval_every == 0):
-                    metrics |= _evaluate(ppo.model, validation, config, log, iteration)
-                log.scalars(iteration, ppo.iteration * len(envs), metrics)
+                    metrics |= _evaluate(ppo, validation, config, log)
                 progress(ppo.iteration, total)
-                is_stopped = should_stop()
-                accuracy = metrics.get("eval/accuracy")
-                if is_stopped or is_last or accuracy is not None or ppo.iteration % config.save_every == 0:
-                    checkpoints.save(ppo.iteration, model, ppo.optimizers, ppo.state(), score=accuracy)
+                is_stopped = any(processes.gather(should_stop))
+                is_due = is_stopped or is_last or "eval/accuracy" in metrics or ppo.iteration % config.save_every == 0
+                processes.first(partial(_keep, log, ppo, metrics, checkpoints if is_due else None))
                 if is_stopped and not is_last:
                     return None
     finally:
-        log.close()
-    save_policy(out / POLICY_FOLDER, model, name="PPO", **system_of(config))
+        if log is not None:
+            log.close()
+    processes.first(lambda: save_policy(out / POLICY_FOLDER, model, name="PPO", **system_of(config)))
     return load_policy(out)
 
 
+def _keep(log: LearningLog, ppo: PPO, metrics: Mapping[str, float], checkpoints: Checkpoints | None) -> None:
+    """Write what an iteration came to, and a checkpoint where one is due."""
+    played = ppo.config.prompts * ppo.config.samples
+    log.scalars(ppo.iteration - 1, ppo.iteration * played, metrics)
+    if checkpoints is not None:
+        checkpoints.save(ppo.iteration, ppo.model, ppo.optimizers, ppo.state(), score=metrics.get("eval/accuracy"))
+
+
 @torch.no_grad()
-def _evaluate(
-    model: LanguageModel, validation: Dataset, config: TrainConfig, log: LearningLog, iteration: int
-) -> dict[str, float]:
+def _evaluate(ppo: PPO, validation: Dataset, config: TrainConfig, log: LearningLog | None) -> dict[str, float]:
     """Greedy accuracy on some validation episodes, spread over its videos; one whole trajectory goes to TensorBoard."""
+    model, processes = ppo.model, ppo.processes
     step = max(1, len(validation) // config.eval_episodes)
-    names = list(validation.ids)[::step][: config.eval_episodes]
+    names = processes.share(list(validation.ids)[::step][: config.eval_episodes])
     options = {**config.env_options, "with_frames": model.needs_frames}
     envs = [VideoZoomEnv(validation, budget=config.budget, **options) for _ in names]
     sampling = SamplerConfig(temperature=0.0, max_new_tokens=config.ppo.max_new_tokens)
     seeds = [episode_seed(config.seed, name) for name in names]
-    rollouts = sample_episodes(model, envs, names, seeds, config=sampling)
-    log.text(iteration, rollouts[iteration % len(rollouts)].trajectory)
-    scores = [rollout.trajectory.score for rollout in rollouts if rollout.trajectory.score is not None]
+
+    def play() -> list[Trajectory]:
+        return [rollout.trajectory for rollout in sample_episodes(model, envs, names, seeds, config=sampling)]
+
+    played = [trajectory for part in processes.gather(play) for trajectory in part]
+    if log is not None:
+        iteration = ppo.iteration - 1
+        log.text(iteration, played[iteration % len(played)])
+    scores = [trajectory.score for trajectory in played if trajectory.score is not None]
     return {"eval/accuracy": sum(scores) / max(1, len(scores))}

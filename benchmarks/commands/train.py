@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from vz_agents.presets import PRESETS
+from vz_agents.processes import joined
+from vz_agents.stages import silent
 from vz_agents.stopping import StopRequest
 from vz_agents.train import TrainConfig, train_policy
 from vz_env.datasets.dataset import Dataset
@@ -57,11 +59,15 @@ def stage(title: str) -> Iterator[ProgressCallback]:
 
 def run_training(args: TrainArgs) -> int:
     """Run the command; returns its exit code."""
-    train = open_dataset(args.data)
-    validation = _open_validation(args)
-    with StopRequest() as stop:
-        told = telling_rejections(args.out, stage)
-        policy = train_policy(train, validation, args.out, args.config, stage=told, should_stop=stop.is_set)
+    with joined(args.config.weights.device) as processes, StopRequest() as stop:
+        opened = processes.first(lambda: _open_splits(args))  # which makes a dataset that is not there yet
+        train, validation = opened or _open_splits(args)
+        told = telling_rejections(args.out, stage) if processes.is_main else silent
+        policy = train_policy(
+            train, validation, args.out, args.config, stage=told, should_stop=stop.is_set, processes=processes
+        )
+    if not processes.is_main:
+        return stop.exit_code(0)
     if policy is None:
         show(f"stopped; the same command continues in {args.out}")
         return stop.exit_code(0)
@@ -69,9 +75,10 @@ def run_training(args: TrainArgs) -> int:
     return 0
 
 
-def _open_validation(args: TrainArgs) -> Dataset | None:
-    """The validation split of a registered dataset; an annotation file of one's own is one split."""
+def _open_splits(args: TrainArgs) -> tuple[Dataset, Dataset | None]:
+    """What to learn from, and the validation split of a registered dataset; a file of one's own is one split."""
+    train = open_dataset(args.data)
     if not args.validation or args.data.dataset.endswith(".jsonl"):
-        return None
+        return train, None
     root = {} if args.data.root is None else {"root": args.data.root}
-    return load_dataset(args.data.dataset, split=args.validation, **root)
+    return train, load_dataset(args.data.dataset, split=args.validation, **root)

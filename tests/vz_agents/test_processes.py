@@ -15,15 +15,21 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from vz_agents import ppo as module
+from vz_agents.learning_log import read_curve
 from vz_agents.model import LanguageModel
 from vz_agents.ppo import PPO, PPOConfig, TrainingDiverged
 from vz_agents.processes import ALONE, Processes, ProcessFailed, joined
 from vz_agents.sampler import sample_episodes
+from vz_agents.train import TrainConfig, train_policy
+from vz_agents.weights import WeightsConfig
+from vz_env.budget import Budget
+from vz_env.datasets.needle import NeedleConfig, load_needle
 from vz_env.errors import ConfigError
 
 IDS = tuple(f"q{number}" for number in range(8))
@@ -32,6 +38,7 @@ CONFIG = PPOConfig(
     **{"critic_warmup": 1, "critic_steps": 2, "max_new_tokens": 6, "kl_coef": 0.1, "lr": 1e-4, "seed": 5},
 )
 ITERATIONS = 3
+NEEDLE = NeedleConfig(seed=3, videos={"train": 2}, overview_frames=12, spacings_seconds=(8,))  # the fixture's
 USELESS = ("q1", "q2", "q6")
 
 
@@ -83,7 +90,7 @@ def train(model_folder, make_env, processes, config=CONFIG):
     return tensors, metrics, rows
 
 
-class Broken:
+class Broken(gym.Env):
     """An environment that cannot be used, which is its user's mistake."""
 
     def reset(self, **given):
@@ -97,6 +104,20 @@ def tampered(*args, **given):
         tokens = rollout.trajectory.tokens
         tokens.log_probs = [p - 0.01 * mask for p, mask in zip(tokens.log_probs, tokens.mask, strict=True)]
     return rollouts
+
+
+def run_twice(folder, processes):
+    """A run that one process was asked to stop, and the same again: what `train_policy` returned."""
+    train = load_needle(split="train", root=Path((folder / "needle").read_text()), config=NEEDLE)
+    held, pace = WeightsConfig(device="cpu"), PPOConfig(iterations=2, prompts=2, samples=2, max_new_tokens=4)
+    limits = Budget(overview_frames=12, max_turns=2, max_zooms=1, max_frames=28)
+    config = TrainConfig(model=str(folder / "model"), cold_start=False, weights=held, ppo=pace, budget=limits)
+    given = {"should_stop": lambda: processes.rank == 1, "processes": processes}
+    ended = [train_policy(train, train, folder / "run", replace(config, eval_episodes=3), **given)]
+    ended.append(sorted(path.name for path in (folder / "run").rglob("step-*")))
+    del given["should_stop"]
+    ended.append(train_policy(train, train, folder / "run", replace(config, eval_episodes=3), **given).name)
+    return ended
 
 
 def two_processes(folder: Path) -> None:
@@ -121,6 +142,7 @@ def two_processes(folder: Path) -> None:
             except (ConfigError, ProcessFailed, TrainingDiverged) as fault:
                 faults.append([type(fault).__name__, str(fault)])
 
+        saw["ended"] = run_twice(folder, processes)
         attempt(trainer([Broken()] * 4 if rank else None).step)
         attempt(lambda: trainer(prompts=1))
         if rank:
@@ -141,9 +163,10 @@ def two_processes(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(make_model, tmp_path_factory):
+def folder(make_model, needle, tmp_path_factory):
     """What two processes left that began with the same random model."""
     folder = tmp_path_factory.mktemp("processes")
+    (folder / "needle").write_text(str(needle.root))
     make_model().save(folder / "model")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -200,6 +223,17 @@ def test_guards_decide_for_both(folder):
     assert main["skipped"] == other["skipped"] == 2  # one of the two had no finite gradient
     assert main["unchanged"]
     assert other["unchanged"]
+
+
+def test_a_run_of_two_processes_leaves_what_a_run_leaves_and_stops_when_one_is_asked_to(folder):
+    for rank in (0, 1):
+        saw = json.loads((folder / f"saw-{rank}.json").read_text())
+        assert saw["ended"] == [None, ["step-000001"], "PPO"]
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names == {"training.json", "sft", "checkpoints", "policy", "learning_curve.jsonl", "tensorboard"}
+    assert [row["iteration"] for row in read_curve(folder / "run")] == [0, 1]
+    assert [row["episodes"] for row in read_curve(folder / "run")] == [4, 8]
+    assert len(list((folder / "run" / "tensorboard").iterdir())) == 2  # one writer, opened twice
 
 
 def test_shares_are_the_whole_in_order():

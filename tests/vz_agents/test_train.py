@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -151,28 +152,20 @@ def test_a_folder_of_something_else_is_refused(splits, tmp_path, text):
 
 
 TRAIN = """
-import sys
+import pickle, sys
 from pathlib import Path
 import torch
-from vz_agents.curriculum import CurriculumConfig
-from vz_agents.advantages import Discounts
-from vz_agents.exemplar_filters import ExemplarConfig
-from vz_agents.ppo import PPOConfig
-from vz_agents.reflection import ReflectionConfig
-from vz_agents.sft import SFTConfig
-from vz_agents.train import TrainConfig, train_policy
-from vz_agents.weights import WeightsConfig
-from vz_env.budget import Budget
+from vz_agents.train import train_policy
 from vz_env.datasets.needle import load_needle
 
 torch.set_num_threads(1)
 splits = [load_needle(split=split, root=sys.argv[1]) for split in ("train", "validation")]
-train_policy(*splits, Path(sys.argv[2]), eval(sys.argv[3]))
+train_policy(*splits, Path(sys.argv[2]), pickle.loads(bytes.fromhex(sys.argv[3])))
 """
 
 
 def test_kill_9_in_the_middle_of_ppo_changes_nothing_in_the_end(splits, whole, begun):
-    command = [sys.executable, "-c", TRAIN, str(splits[0].root), str(begun), repr(CONFIG)]
+    command = [sys.executable, "-c", TRAIN, str(splits[0].root), str(begun), pickle.dumps(CONFIG).hex()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while len(read_curve(begun)) < 2:
