@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
+from vz_agents import prefix_sharing
 from vz_agents.batching import pad, predict, sharing_batches
 from vz_agents.prefix_sharing import PrefixTree, enable_sharing
 from vz_agents.token_scores import score_tokens
@@ -98,7 +99,11 @@ def gradients_of(model, log_probs):
 
 
 @pytest.mark.parametrize("config", [LlamaConfig, Qwen2Config])
-def test_shared_and_plain_agree_in_scores_and_gradients(config):
+@pytest.mark.parametrize("is_long", [False, True])
+def test_shared_and_plain_agree_in_scores_and_gradients(config, is_long, monkeypatch):
+    if is_long:  # segments of more than two tokens are long now, and attend two by two
+        monkeypatch.setattr(prefix_sharing, "_LONG_SEGMENT", 2)
+        monkeypatch.setattr(prefix_sharing, "_CPU_BLOCK", 2)
     model = make_lm(config)
     ids, mask = batch_of_groups()
     expected = log_probs_alone(model, ids, mask)
