@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,8 @@ class LeakArgs:
     """Episodes after the warm-up."""
     warm_up: int = 200
     """Episodes before memory is watched."""
+    quick: bool = False
+    """A trial: few episodes, after too few for its slope to mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class LeakReport:
 
 def run_benchmark(args: LeakArgs) -> LeakReport:
     """Measure, show the table, and return the report."""
+    if args.quick:
+        args = replace(args, episodes=40, warm_up=20)
     dataset = load_dataset(args.dataset)
     with progress_bar("playing") as progress:
         report = measure_leaks(dataset, args.episodes, args.warm_up, progress=progress)
