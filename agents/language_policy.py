@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from .frames import Chunk, PlacedFrame
+from .frames import Chunk, FrameStore, PlacedFrame
 from .model import LanguageModel
-from .policy import Observation
+from .policy import Observation, PastTurn, SeenTurn
 from .rollout import episode_seed
 from .sampler import SamplerConfig, complete, sample_episodes
 from .trajectory import Trajectory
@@ -73,23 +73,31 @@ class LanguagePolicy:
     def act(self, observations: Sequence[Observation]) -> list[str]:
         """One reply to each observation; the conversation so far is rendered from its history.
 
-        The history holds texts alone: a model that sees is shown the frames of the current turn, and only
-        `run_episodes` keeps those of earlier ones.
+        The history holds texts alone, but for a `SeenTurn`: a model that sees is shown the frames of the current turn,
+        and only `run_episodes` keeps those of earlier ones.
         """
         chat, store = self.model.chat, self.model.new_store()
         prompts, randoms = [], []
         for seen in observations:
             ids: list[int] = []
-            for past in seen.history:
-                ids += chat.next(past.observation_text) if ids else chat.first(past.observation_text)
-                ids += chat.reply_ids(past.action)
-            last = self.model.chunk(
-                seen.text, seen.frames, seen.timestamps.tolist(), is_first=not seen.history, store=store
-            )
-            frames = tuple(PlacedFrame(len(ids) + start, frame) for start, frame in last.frames)
-            prompts.append(Chunk(ids + last.ids, frames))
+            frames: list[PlacedFrame] = []
+            for past in [*seen.history, None]:
+                shown = self._chunk(seen if past is None else past, is_first=not ids, store=store)
+                frames += [PlacedFrame(len(ids) + start, frame) for start, frame in shown.frames]
+                ids += shown.ids + ([] if past is None else chat.reply_ids(past.action))
+            prompts.append(Chunk(ids, tuple(frames)))
             randoms.append(Random(episode_seed(seen.turn, seen.episode.id)))
         return [chat.reply_text(ids) for ids in complete(self.model, prompts, randoms, config=self.sampling)]
+
+    def _chunk(self, shown: Observation | PastTurn, *, is_first: bool, store: FrameStore | None) -> Chunk:
+        """A message of the environment, with its frames where they are there."""
+        if isinstance(shown, Observation):
+            text, frames, timestamps = shown.text, shown.frames, shown.timestamps.tolist()
+        elif isinstance(shown, SeenTurn):
+            text, frames, timestamps = shown.observation_text, shown.frames, shown.timestamps.tolist()
+        else:
+            text, frames, timestamps = shown.observation_text, None, []
+        return self.model.chunk(text, frames, timestamps, is_first=is_first, store=store)
 
 
 def _hash_weights(model: LanguageModel, sampling: SamplerConfig) -> str:

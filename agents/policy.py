@@ -39,6 +39,7 @@ __all__ = [
     "Observation",
     "PastTurn",
     "Policy",
+    "SeenTurn",
     "as_policy",
     "batch_size",
     "budget_for",
@@ -57,6 +58,17 @@ class PastTurn:
 
     observation_text: str
     action: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SeenTurn(PastTurn):
+    """A turn that is over, with its frames: uint8 (n, height, width, 3), and float64 (n,) in seconds.
+
+    Rollouts keep no frames of earlier turns; a policy that takes over from another one in mid-episode is given them.
+    """
+
+    frames: NDArray[np.uint8]
+    timestamps: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

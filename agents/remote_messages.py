@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from vz_env.prompts import system_message
 
 from .interchange.conversation import cut_at_frames
 from .interchange.escaping import escape_tokens
-from .policy import Observation
+from .policy import Observation, SeenTurn
 
 __all__ = ["history_messages", "opening_messages", "reply_message", "seen_message"]
 
@@ -29,11 +30,13 @@ def opening_messages(system: str | None, rules: str | None = None) -> list[Messa
     return [{"role": "system", "content": content}] if content else []
 
 
-def history_messages(observation: Observation) -> list[Message]:
-    """The earlier turns of an observation, as texts."""
+def history_messages(observation: Observation, *, images: bool) -> list[Message]:
+    """The earlier turns of an observation, with the frames of those that it holds frames of."""
     messages: list[Message] = []
     for past in observation.history:
-        messages += [{"role": "user", "content": escape_tokens(past.observation_text)}, reply_message(past.action)]
+        is_seen = images and isinstance(past, SeenTurn)
+        sight = (past.frames, past.timestamps.tolist()) if is_seen else ((), ())
+        messages += [_message(past.observation_text, *sight), reply_message(past.action)]
     return messages
 
 
@@ -44,13 +47,18 @@ def reply_message(action: str) -> Message:
 
 def seen_message(observation: Observation, *, images: bool) -> Message:
     """What is seen in a turn; with `images` each frame stands behind its line."""
-    if not (images and len(observation.frames)):
-        return {"role": "user", "content": escape_tokens(observation.text)}
+    sight = (observation.frames, observation.timestamps.tolist()) if images else ((), ())
+    return _message(observation.text, *sight)
+
+
+def _message(text: str, frames: Sequence[NDArray[np.uint8]], timestamps: Sequence[float]) -> Message:
+    """A message of the environment, as a text or as parts."""
+    if not len(frames):
+        return {"role": "user", "content": escape_tokens(text)}
     parts: list[Message] = []
-    pieces = cut_at_frames(observation.text, observation.timestamps.tolist())
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(cut_at_frames(text, timestamps)):
         if number:
-            url = _data_url(observation.frames[number - 1])
+            url = _data_url(frames[number - 1])
             parts.append({"type": "image_url", "image_url": {"url": url}})
         parts += [{"type": "text", "text": escape_tokens(piece)}] if piece else []
     return {"role": "user", "content": parts}

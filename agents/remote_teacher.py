@@ -93,7 +93,7 @@ class RemoteTeacher:
         return hashlib.sha256(repr((*parts, sorted(asked.extra.items()))).encode()).hexdigest()[:16]
 
     def act(self, observations: Sequence[Observation]) -> list[str]:
-        """Ask about each observation; of earlier turns the server sees the texts alone.
+        """Ask about each observation; of earlier turns the server sees the texts, and the frames of a `SeenTurn`.
 
         Raises:
             TeacherError: a request failed.
@@ -132,8 +132,9 @@ class RemoteTeacher:
 
     def _conversation(self, observation: Observation) -> list[dict[str, Any]]:
         """All that an observation holds, as messages."""
-        opening = opening_messages(self.config.system)
-        return [*opening, *history_messages(observation), seen_message(observation, images=self.config.images)]
+        opening, images = opening_messages(self.config.system), self.config.images
+        history = history_messages(observation, images=images)
+        return [*opening, *history, seen_message(observation, images=images)]
 
     async def _play(self, client: AsyncOpenAI, gate: asyncio.Semaphore, run: EpisodeRun) -> Trajectory:
         """One episode; the environment decodes in a thread, so that other episodes go on."""

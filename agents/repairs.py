@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
 
-from .policy import Observation, PastTurn, Policy, batch_size, policy_name
+from .policy import Observation, Policy, SeenTurn, batch_size, policy_name
 from .rollout import EpisodeRun, ask
 from .trajectory import TokenRecord, Trajectory
 
@@ -30,6 +33,8 @@ REFLECTION_REQUEST: Final = (
 )
 """What the teacher is asked, below the message that the student saw last; it is in no record."""
 
+_DESCRIBED: Final = re.compile(r"^(<frame\d+_time[\d.]+s>|[\d.]+s(?=:)):? .*$", re.MULTILINE)
+"""A line of a frame with words behind its time."""
 _FLAW: Final = re.compile(r"\s*<think>\s*[^\s<]")
 
 
@@ -49,6 +54,7 @@ class Repair:
     def __init__(self, student: Trajectory, env: VideoZoomEnv, teacher: str) -> None:
         self.student, self.reason = student, ""
         self.first = len(student.turns) - 1  # of the wrong answer, which the teacher writes anew
+        self.sights: list[tuple[NDArray[np.uint8], NDArray[np.float64]]] = []  # frames and times, a turn each
         name = f"{student.policy}+{teacher}"
         self.run = EpisodeRun(env, policy=name, episode_id=student.episode_id, seed=student.seed)
 
@@ -64,9 +70,12 @@ class Repair:
             self.reason = "" if left.get("zooms", 0) >= 1 and left.get("turns", 0) >= 2 else "no_budget"
 
     def _shows(self, text: str) -> bool:
-        if self.run.observation is None or self.run.observation.text != text:
+        seen = self.run.observation
+        # The teacher may be told words that the student was not: then all but these must be as it was.
+        if seen is None or text not in (seen.text, _DESCRIBED.sub(r"\1", seen.text)):
             self.reason = "" if self.run.trajectory.is_error else "replay_differs"
             return False
+        self.sights.append((seen.frames, seen.timestamps))
         return True
 
     @property
@@ -78,9 +87,13 @@ class Repair:
         """What the teacher sees: everything, with the request below the message at which it took over."""
         seen = self.run.observation
         assert seen is not None, "only open repairs are looked at"  # noqa: S101 - a fact, not input
+        if len(self.sights) == len(seen.history):
+            self.sights.append((seen.frames, seen.timestamps))
         history = tuple(
-            PastTurn(_asked(past.observation_text), past.action) if turn == self.first else past
-            for turn, past in enumerate(seen.history)
+            SeenTurn(
+                _asked(past.observation_text) if turn == self.first else past.observation_text, past.action, *sight
+            )
+            for turn, (past, sight) in enumerate(zip(seen.history, self.sights, strict=False))
         )
         text = _asked(seen.text) if len(seen.history) == self.first else seen.text
         return replace(seen, text=text, history=history)

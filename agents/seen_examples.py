@@ -19,7 +19,7 @@ from .model import LanguageModel
 from .repairs import first_own_turn
 from .trajectory import Trajectory
 
-__all__ = ["seen_examples"]
+__all__ = ["seen_example", "seen_examples"]
 
 
 def seen_examples(
@@ -46,8 +46,7 @@ def seen_examples(
     store, env, examples = model.new_store(), make_env(), []
     try:
         for trajectory in trajectories:
-            first = first_own_turn(trajectory) if mask_student else 0
-            examples.append(_seen_example(model, env, trajectory, store, first=first))
+            examples.append(seen_example(model, trajectory, env, store=store, mask_student=mask_student))
             if progress is not None:
                 progress(len(examples), len(trajectories))
     finally:
@@ -55,10 +54,28 @@ def seen_examples(
     return examples
 
 
-def _seen_example(
-    model: LanguageModel, env: gym.Env[Any, str], trajectory: Trajectory, store: FrameStore | None, *, first: int
+def seen_example(
+    model: LanguageModel,
+    trajectory: Trajectory,
+    env: gym.Env[Any, str],
+    *,
+    store: FrameStore | None = None,
+    mask_student: bool = True,
 ) -> Example:
-    """Play one trajectory; turns before `first` are shown and not learned."""
+    """Make an example of one trajectory by playing it.
+
+    Args:
+        model: who will be trained on it.
+        trajectory: whose actions are imitated.
+        env: the environment of the model, with frames, which holds the episode.
+        store: of the model, shared by all examples, so that a frame is kept once.
+        mask_student: see `example_of`.
+
+    Raises:
+        DatasetError: the episode is not there, or ends before its actions do.
+        VideoError: its video cannot be read.
+    """
+    first = first_own_turn(trajectory) if mask_student else 0  # turns before it are shown and not learned
     ids: list[int] = []
     mask: list[int] = []
     frames = RowFrames()

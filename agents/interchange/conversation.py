@@ -14,6 +14,7 @@ from typing import Any, Final
 from vz_env.errors import DatasetError
 from vz_env.prompts import format_seconds
 
+from ..repairs import REFLECTION_TURN, first_own_turn
 from ..trajectory import Trajectory, TurnRecord, as_plain
 from .escaping import IMAGE, escape_tokens, unescape_tokens
 
@@ -113,6 +114,7 @@ def extra_info(trajectory: Trajectory) -> dict[str, Any]:
         "seed": trajectory.seed,
         "status": trajectory.status,
         "score": as_plain(trajectory.score),
+        REFLECTION_TURN: first_own_turn(trajectory),
         "rewards": [float(turn.reward) for turn in trajectory.turns],
         "timestamps": [[float(time) for time in turn.timestamps] for turn in trajectory.turns],
     }
@@ -191,6 +193,9 @@ def _described(turns: list[TurnRecord], extra: Any, name: str) -> Trajectory:
         trajectory.seed = extra["seed"]
     if isinstance(extra.get("score"), int | float):
         trajectory.score = float(extra["score"])
+    first = extra.get(REFLECTION_TURN)
+    if isinstance(first, int) and 0 < first < len(turns):
+        trajectory.metrics[REFLECTION_TURN] = float(first)
     for turn, times in zip(turns, extra.get("timestamps") or [], strict=False):
         if isinstance(times, list) and len(times) == len(turn.info.get("images", ())):
             turn.timestamps = [float(time) for time in times]

@@ -38,6 +38,12 @@ class EnvironmentArgs:
     budget: Budget = field(default_factory=Budget)
     """What an episode could cost."""
 
+    @property
+    def played_budget(self) -> Budget:
+        """The budget, or the published one where the protocol is published and nothing else was asked for."""
+        is_published = self.protocol == "videozoomer" and self.budget == Budget()
+        return PUBLISHED_BUDGET if is_published else self.budget
+
 
 class EnvironmentShelf:
     """Environments by dataset and split, each opened once, when a recording first wants it."""
@@ -73,10 +79,9 @@ class EnvironmentShelf:
     def _open(self, name: str, split: str) -> VideoZoomEnv:
         args = self.args
         dataset: Dataset = open_dataset(DatasetArgs(dataset=name, root=args.root, split=split or "test"))
-        is_published = args.protocol == "videozoomer" and args.budget == Budget()
         return VideoZoomEnv(
             dataset,
-            budget=PUBLISHED_BUDGET if is_published else args.budget,
+            budget=args.played_budget,
             describe=args.describe,
             overview_from=args.overview_from,
             protocol=args.protocol,

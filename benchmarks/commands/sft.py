@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,19 +16,21 @@ from vz_agents.batching import Example
 from vz_agents.checkpoint import POLICY_FOLDER, Checkpoints, save_policy
 from vz_agents.cold_base import load_base
 from vz_agents.model import LanguageModel
+from vz_agents.seen_examples import seen_example
 from vz_agents.sft import SFTConfig, SFTProgress, example_of, padding_share, train_sft
 from vz_agents.smollm2 import resolve_model
 from vz_agents.stopping import StopRequest
-from vz_agents.trajectory import Trajectory
+from vz_agents.train_config import TrainConfig
+from vz_agents.trajectory import Trajectory, as_plain
 from vz_agents.trajectory_files import read_trajectories
 from vz_agents.weights import WeightsConfig, explain_memory, load_weights, make_trainable
 from vz_env.budget import Budget
-from vz_env.errors import ConfigError, DatasetError
-from vz_env.prompts import system_message
+from vz_env.errors import ConfigError, DatasetError, VZError
 
 from ..console import note, progress_bar, show, show_table
 from ..records import to_pretty_json, write_atomically
 from ..rejections import rejection_table
+from .environment import EnvironmentArgs, EnvironmentShelf
 
 __all__ = ["SFTArgs", "run_sft"]
 
@@ -39,6 +41,7 @@ _MEANINGS: Final = {
     "unreadable": "the line holds no trajectory",
     "error:<type>": "the episode failed",
     "not_right": "it was not graded right (--any-score takes these too)",
+    "unplayable": "it could not be played again for its frames",
     "nothing_written": "the policy wrote nothing in it",
     "too_long": "it is longer than the model's context",
 }
@@ -60,8 +63,9 @@ class SFTArgs:
     """Train on trajectories that were not graded right too."""
     mask_student: bool = True
     """Keep out of the loss what a student did wrong before a teacher took over; --no-mask-student is as published."""
-    budget: Budget = field(default_factory=Budget)
-    """What an episode may cost, as the rules tell a --model."""
+    environment: Annotated[EnvironmentArgs, tyro.conf.arg(name="")] = field(default_factory=EnvironmentArgs)
+    """What the rules tell a --model, and where a model that sees is shown the frames: the recorded actions are played
+    again there."""
     config: Annotated[SFTConfig, tyro.conf.arg(name="")] = field(default_factory=SFTConfig)
     """How to train."""
 
@@ -74,10 +78,10 @@ def run_sft(args: SFTArgs) -> int:
     if (args.out / POLICY_FOLDER).is_dir():
         show(f"policy: {args.out / POLICY_FOLDER} (it was finished)")
         return 0
-    system = system_message(args.budget) if args.model else None
+    where = args.environment
+    rules = TrainConfig(protocol=where.protocol, budget=where.played_budget).rules
+    system = rules if args.model else None
     model = load_weights(resolve_model(args.model), args.weights, system=system) if args.model else load_base()
-    if model.needs_frames:
-        raise ConfigError("files of trajectories hold no frames: train a model that sees with vz train --no-reinforce")
     make_trainable(model, args.weights, seed=args.config.seed)
     examples = _examples(args, model)
     padding = padding_share(examples, args.config)
@@ -113,7 +117,10 @@ def _claim(args: SFTArgs) -> None:
         raise DatasetError(f"wanted a file of trajectories, cannot read {fault.filename}: {fault.strerror}") from fault
     asked: dict[str, Any] = {"files": list(files.items()), "sft": asdict(args.config), "model": args.model}
     asked["weights"] = asdict(args.weights)
-    asked |= {"any_score": args.any_score, "mask_student": args.mask_student, "budget": asdict(args.budget)}
+    asked |= {"any_score": args.any_score, "mask_student": args.mask_student}
+    asked |= {"budget": asdict(args.environment.budget)}
+    if replace(args.environment, budget=Budget()) != EnvironmentArgs():
+        asked["environment"] = as_plain(asdict(args.environment))
     path = args.out / CONFIG_NAME
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(asked)):
@@ -126,30 +133,51 @@ def _examples(args: SFTArgs, model: LanguageModel) -> list[Example]:
     """What can be trained on, with a table of the rest; lines that hold no trajectory are named."""
     examples: list[Example] = []
     rejected: Counter[str] = Counter()
-    for path in args.trajectories:
-        read = read_trajectories(path)
-        for line, message in read.rejected.items():
-            note(f"{path}:{line}: left out: {message}")
-        rejected["unreadable"] += len(read.rejected)
-        for trajectory in read.trajectories.values():
-            example = example_of(trajectory, model.chat, mask_student=args.mask_student)
-            reason = _unfit(trajectory, example, args, model)
-            if reason:
-                rejected[reason] += 1
-            else:
-                examples.append(example)
+    maker = _Maker(args, model)
+    try:
+        for path in args.trajectories:
+            read = read_trajectories(path)
+            for line, message in read.rejected.items():
+                note(f"{path}:{line}: left out: {message}")
+            rejected["unreadable"] += len(read.rejected)
+            for line, trajectory in read.trajectories.items():
+                example = maker.make(trajectory, f"{path}:{line}")
+                if isinstance(example, str):
+                    rejected[example] += 1
+                else:
+                    examples.append(example)
+    finally:
+        maker.shelf.close()
     counts = {reason: count for reason, count in rejected.items() if count}
     show_table(rejection_table("trajectories", len(examples), counts, _MEANINGS))
     return examples
 
 
-def _unfit(trajectory: Trajectory, example: Example, args: SFTArgs, model: LanguageModel) -> str:
-    """Why a trajectory cannot be trained on; empty when it can."""
-    if trajectory.is_error:
-        return trajectory.status
-    faults = {
-        "not_right": not args.any_score and trajectory.score != 1.0,
-        "nothing_written": not any(example.mask[1:]),
-        "too_long": len(example.ids) > model.max_length,
-    }
-    return next((reason for reason, is_found in faults.items() if is_found), "")
+class _Maker:
+    """Makes examples of trajectories; a model that sees is shown them, with frames that are kept once."""
+
+    def __init__(self, args: SFTArgs, model: LanguageModel) -> None:
+        self.args, self.model, self.store = args, model, model.new_store()
+        self.shelf = EnvironmentShelf(args.environment, with_frames=True)
+
+    def make(self, trajectory: Trajectory, place: str) -> Example | str:
+        """The example, or why there can be none."""
+        if trajectory.is_error:
+            return trajectory.status
+        if not self.args.any_score and trajectory.score != 1.0:
+            return "not_right"
+        try:
+            example = self._example(trajectory)
+        except VZError as fault:
+            note(f"{place}: left out: {fault}")
+            return "unplayable"
+        if not any(example.mask[1:]):
+            return "nothing_written"
+        return "too_long" if len(example.ids) > self.model.max_length else example
+
+    def _example(self, trajectory: Trajectory) -> Example:
+        mask = self.args.mask_student
+        if not self.model.needs_frames:
+            return example_of(trajectory, self.model.chat, mask_student=mask)
+        env = self.shelf.get(trajectory)
+        return seen_example(self.model, trajectory, env, store=self.store, mask_student=mask)

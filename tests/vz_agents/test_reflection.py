@@ -10,6 +10,7 @@ from vz_agents.needle_expert import NeedleExpert
 from vz_agents.needle_reflector import NeedleReflector
 from vz_agents.policy import as_policy
 from vz_agents.reflection import REFLECTION_REASONS, choose_wrong, reflect
+from vz_agents.remote_messages import history_messages
 from vz_agents.repairs import REFLECTION_REQUEST, REFLECTION_TURN, first_own_turn
 from vz_agents.replay import replay_trajectory
 from vz_agents.rollout import run_episode
@@ -17,6 +18,7 @@ from vz_agents.sampler import SamplerConfig, sample_episodes
 from vz_agents.sft import example_of
 from vz_agents.trajectory import Trajectory
 from vz_env.actions import format_zoom
+from vz_env.env import VideoZoomEnv
 
 WRONG = "<think>hm</think><answer>none of these</answer>"
 ELSEWHERE = "<think>here</think>" + format_zoom((0, 8), 1)
@@ -32,6 +34,12 @@ def names(needle):
 @pytest.fixture(scope="module")
 def settings(needle_budget):
     return {"env_options": {}, "budget": needle_budget}
+
+
+@pytest.fixture(scope="module")
+def make_env_of(needle, needle_budget):
+    """A maker of environments that describe frames in one way or another."""
+    return lambda words: VideoZoomEnv(needle, budget=needle_budget, describe=words, with_frames=False)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +145,39 @@ def test_the_teacher_sees_the_request_where_it_took_over(needle, settings, wrong
     assert first.history[0].action == ELSEWHERE
     assert not then.text.endswith(REFLECTION_REQUEST)
     assert [past.observation_text.endswith(REFLECTION_REQUEST) for past in then.history] == [False, True]
+
+
+def test_a_teacher_that_looks_is_given_the_frames_of_every_turn(needle, settings, names, make_env_of):
+    student = as_policy(lambda seen: WRONG if seen.history else ELSEWHERE)
+    played = run_episode(make_env_of("none"), student, names[0], 0)
+    views = []
+
+    def teach(observation):
+        views.append(observation)
+        return zoom(16) if len(observation.history) == 1 else WRONG
+
+    reflect(
+        needle, [played], as_policy(teach), **{**settings, "env_options": {"describe": "none", "with_frames": True}}
+    )
+    assert [[len(past.frames) for past in view.history] for view in views] == [[12], [12, 8]]
+    for view in views:
+        messages = history_messages(view, images=True)
+        pictures = [part for message in messages[::2] for part in message["content"] if part["type"] == "image_url"]
+        assert len(pictures) == sum(len(past.frames) for past in view.history)
+        assert all(isinstance(message["content"], str) for message in history_messages(view, images=False))
+
+
+def test_a_teacher_may_be_told_words_that_the_student_was_not(needle, settings, names, make_env_of):
+    student = as_policy(lambda seen: WRONG if seen.history else ELSEWHERE)
+    played = [run_episode(make_env_of("none"), student, name, 0) for name in names]
+    assert "%" not in played[0].turns[0].observation
+    told = {**settings, "env_options": {"describe": "palette"}}
+    assert len(reflect(needle, played, NeedleReflector(looks=4), **told).kept) > len(names) / 2
+    described = [run_episode(make_env_of("palette"), student, name, 0) for name in names]
+    changed = [replace(one, turns=[replace(turn) for turn in one.turns]) for one in described]
+    for one in changed:
+        one.turns[0].observation = one.turns[0].observation.replace("%", "", 1)
+    assert reflect(needle, changed, NeedleReflector(), **told).rejected == {"replay_differs": len(names)}
 
 
 def test_repairs_that_ended_are_not_made_again(needle, settings, wrong, tmp_path):

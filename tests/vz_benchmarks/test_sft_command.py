@@ -101,6 +101,32 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(file, whole, tmp_path, c
     assert weights(tmp_path) == weights(whole)
 
 
+def test_a_model_that_sees_is_shown_the_frames(file, needle_root, tmp_path, capsys):
+    from transformers import AutoTokenizer
+
+    from vz_agents.cold_base import BASE_FOLDER
+    from vz_agents.tiny_vlm import TinyVisionConfig, build_tiny_vlm
+
+    shape = TinyVisionConfig(hidden_size=32, intermediate_size=64)
+    build_tiny_vlm(AutoTokenizer.from_pretrained(BASE_FOLDER), shape).save(tmp_path / "model")
+    words = ["sft", str(file), "--model", str(tmp_path / "model"), "--epochs", "1", "--budget.overview-frames", "6"]
+    words += ["--describe", "none", "--weights.device", "cpu", "--out", str(tmp_path / "out")]
+    assert main([*words, "--root", str(tmp_path)]) == 2  # no videos there: every one is left out
+    assert "left out" in capsys.readouterr().err
+    assert main([*words, "--root", str(needle_root)]) == 2
+    assert "holds a run on other files or with other settings" in capsys.readouterr().err
+    words[-1] = str(tmp_path / "seeing")
+    assert main([*words, "--root", str(needle_root)]) == 0
+    (kept,) = [line for line in capsys.readouterr().out.splitlines() if " kept " in line]
+    assert " 3 " in kept
+    trained = load_policy(tmp_path / "seeing")
+    assert trained.needs_frames
+    before = load_policy(tmp_path / "model").model.lm.state_dict()
+    changed = {name for name, now in trained.model.lm.state_dict().items() if not now.equal(before[name])}
+    assert changed
+    assert not any("visual" in name for name in changed)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

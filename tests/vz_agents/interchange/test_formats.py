@@ -17,6 +17,7 @@ from vz_agents.interchange.llama_factory import write_llama_factory
 from vz_agents.interchange.trl import write_trl
 from vz_agents.interchange.videozoomer import read_videozoomer_sft, write_videozoomer_sft
 from vz_agents.policy import as_policy
+from vz_agents.repairs import REFLECTION_TURN, first_own_turn
 from vz_agents.rollout import run_episode
 from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_env.datasets.dataset import Dataset
@@ -91,6 +92,16 @@ def test_videozoomer_round_trip(played, exported):
     for name in ("episode_id", "dataset", "split", "policy", "seed", "status", "score", "reward"):
         assert getattr(back, name) == getattr(played, name)
     assert Trajectory.from_json(back.to_json()) == back
+
+
+@pytest.mark.parametrize(("told", "kept"), [(1, 1), (0, 0), (2, 0), (-1, 0), ("1", 0)])
+def test_what_a_teacher_took_over_comes_back_so_that_the_rest_stays_masked(played, exported, told, kept):
+    _, _, messages = exported
+    repaired = dataclasses.replace(played, metrics={**played.metrics, REFLECTION_TURN: 1.0})
+    record = sharegpt_record(repaired, messages)
+    assert record["extra_info"][REFLECTION_TURN] == 1
+    record["extra_info"][REFLECTION_TURN] = told
+    assert first_own_turn(read_record(record, name="x")) == kept
 
 
 def test_times_are_read_off_the_labels_where_nothing_else_says_them(played, exported):
