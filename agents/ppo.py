@@ -143,7 +143,7 @@ class PPO:
             env.unwrapped.progress = TrainingProgress(step=self.iteration, zoom_rate=self.zoom_rate)
         clock = PhaseClock()
         with clock.phase("rollout"):
-            rollouts, chosen = self._collect(random)
+            rollouts, chosen = self._collect(random, clock)
         try:
             metrics = self._learn(chosen, rollouts, random, clock)
         except TrainingDiverged as reason:
@@ -156,7 +156,7 @@ class PPO:
         self.zoom_rate = sum(bool(rollout.trajectory.metrics.get("zooms")) for rollout in rollouts) / len(rollouts)
         return rollouts, metrics
 
-    def _collect(self, random: Random) -> tuple[list[Rollout], list[Rollout]]:
+    def _collect(self, random: Random, clock: PhaseClock) -> tuple[list[Rollout], list[Rollout]]:
         """Play until enough questions tell their samples apart, or `refills` are used up.
 
         Returns:
@@ -169,7 +169,7 @@ class PPO:
         for _ in range(1 + config.refills):
             names = random.sample(left, min(config.prompts, len(left)))
             left = [name for name in left if name not in set(names)]
-            played = self._play(names, random)
+            played = self._play(names, random, clock)
             rollouts += played
             chosen += differing([rollout for rollout in played if not rollout.trajectory.is_error], config)
             if not left or len({rollout.trajectory.episode_id for rollout in chosen}) >= config.prompts:
@@ -177,7 +177,7 @@ class PPO:
         kept = set(list(dict.fromkeys(rollout.trajectory.episode_id for rollout in chosen))[: config.prompts])
         return rollouts, [rollout for rollout in chosen if rollout.trajectory.episode_id in kept]
 
-    def _play(self, names: Sequence[str], random: Random) -> list[Rollout]:
+    def _play(self, names: Sequence[str], random: Random, clock: PhaseClock) -> list[Rollout]:
         """Play a process's share of the questions, each of them whole; all processes know of all rollouts then."""
         groups = [[(name, random.getrandbits(31)) for _ in range(self.config.samples)] for name in names]
         own = [played for group in self.processes.share(groups) for played in group]
@@ -187,7 +187,8 @@ class PPO:
 
         def play() -> list[Rollout]:
             envs = self.envs[: len(ids)]
-            rollouts.extend(sample_episodes(self.model, envs, ids, seeds, config=sampling, policy_name="PPO"))
+            given = {"config": sampling, "policy_name": "PPO", "on_wait": clock.add_idle}
+            rollouts.extend(sample_episodes(self.model, envs, ids, seeds, **given))
             return [replace(rollout, frames=RowFrames(), is_own=False) for rollout in rollouts]
 
         told = self.processes.gather(play)
@@ -212,7 +213,8 @@ class PPO:
         train_seconds = sum(seconds[name] for name in ("guard", "reference", "update"))
         total = sum(len(rollout.trajectory.tokens or ()) for rollout in rollouts)
         sampled = sum(sum(rollout.trajectory.tokens.mask) for rollout in rollouts if rollout.trajectory.tokens)
-        metrics |= clock.metrics() | {
+        metrics |= clock.metrics() | clock.idle_metrics(self.model.device)
+        metrics |= {
             "train/log_prob_gap": gap,
             "train/skipped_steps": float(self.skipped.count),
             "train/episodes": float(len(chosen)),

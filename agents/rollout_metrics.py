@@ -27,6 +27,7 @@ class PhaseClock:
     def __init__(self) -> None:
         """Start at nothing."""
         self.seconds: dict[str, float] = {}
+        self.idle_seconds = 0.0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -39,9 +40,18 @@ class PhaseClock:
                 torch.cuda.synchronize()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
+    def add_idle(self, seconds: float) -> None:
+        """Count seconds of the rollout in which no forward pass was under way, as environments were waited for."""
+        self.idle_seconds += seconds
+
     def metrics(self) -> dict[str, float]:
         """The phases as `time/<phase>_seconds`."""
         return {f"time/{name}_seconds": seconds for name, seconds in self.seconds.items()}
+
+    def idle_metrics(self, device: torch.device) -> dict[str, float]:
+        """`time/model_idle_share`: of the rollout's seconds; the same as `time/gpu_idle_share` where that is a GPU."""
+        share = self.idle_seconds / max(self.seconds.get("rollout", 0.0), 1e-9)
+        return {"time/model_idle_share": share, **({"time/gpu_idle_share": share} if device.type == "cuda" else {})}
 
 
 def rollout_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:

@@ -10,7 +10,8 @@ its batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -68,6 +69,7 @@ def sample_episodes(
     *,
     config: SamplerConfig | None = None,
     policy_name: str = "LanguageModel",
+    on_wait: Callable[[float], None] | None = None,
 ) -> list[Rollout]:
     """Play one episode in each environment, all in one batch.
 
@@ -78,6 +80,7 @@ def sample_episodes(
         seeds: of the environment and of the sampling, one each.
         config: temperature and limits.
         policy_name: written into the trajectories.
+        on_wait: called with the seconds of each wait for environments, in which the model's device had nothing to do.
 
     Returns:
         One rollout for each episode, in order. A video's fault is in its trajectory's status, as is a context that
@@ -92,7 +95,7 @@ def sample_episodes(
     ]
     threads = EnvThreads(config.env_threads)
     try:
-        _Episodes(model, config, rows, threads).play()
+        _Episodes(model, config, rows, threads, on_wait).play()
     finally:
         threads.close()
         model.train(was_training)
@@ -147,10 +150,15 @@ class _Episodes(Decoder[_EpisodeRow]):
     """A decoder whose rows play episodes; environments work in threads."""
 
     def __init__(
-        self, model: LanguageModel, config: SamplerConfig, rows: list[_EpisodeRow], threads: EnvThreads
+        self,
+        model: LanguageModel,
+        config: SamplerConfig,
+        rows: list[_EpisodeRow],
+        threads: EnvThreads,
+        on_wait: Callable[[float], None] | None,
     ) -> None:
         super().__init__(model, config, list(rows))
-        self.threads = threads
+        self.threads, self.on_wait = threads, on_wait
         self.store = model.new_store()
 
     def play(self) -> None:
@@ -178,11 +186,16 @@ class _Episodes(Decoder[_EpisodeRow]):
 
     def _wait(self, *, patience_seconds: float) -> None:
         """Wait for environments at work, until only the slow ones are left while another row could go on."""
+        if self.model.device.type == "cuda":  # what is still queued there is no idleness
+            torch.cuda.synchronize(self.model.device)
+        started = time.monotonic()
         self.threads.wait(
             [row.job for row in self.rows if row.job is not None],
             patience_seconds=patience_seconds,
             deadline_seconds=self.config.deadline_seconds,
         )
+        if self.on_wait is not None:
+            self.on_wait(time.monotonic() - started)
         for row in self.rows:
             if row.job is None:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import gymnasium as gym
 import pytest
@@ -68,6 +69,19 @@ def test_the_others_go_on_while_one_environment_is_slow(model, make_envs, needle
         assert slow.trajectory.tokens.ids == usual.trajectory.tokens.ids
         assert slow.trajectory.tokens.log_probs == pytest.approx(usual.trajectory.tokens.log_probs, abs=1e-5)
         assert slow.trajectory.turns == usual.trajectory.turns
+
+
+def test_the_model_is_idle_while_it_waits_and_not_while_it_writes(model, make_envs, needle, scripted):
+    waits = []
+    env = Slow(make_envs(1)[0], "x", [], SimpleNamespace(wait=lambda _: time.sleep(0.1)))
+    limits = SamplerConfig(max_new_tokens=40)
+    started = time.monotonic()
+
+    sample_episodes(model, [env], needle.ids[:1], [0], config=limits, on_wait=waits.append)
+
+    assert len(waits) == 4  # for the beginning, two zooms and the answer
+    assert min(waits[1:]) > 0.09
+    assert sum(waits) < time.monotonic() - started - 0.01
 
 
 def test_an_environment_that_hangs_ends_its_own_episode_alone(model, make_envs, needle, scripted, gate):

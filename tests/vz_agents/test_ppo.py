@@ -59,6 +59,7 @@ def test_before_any_update_the_ratio_is_1(trainer):
     assert metrics["train/approx_kl"] < 1e-9
     assert metrics["train/kl_to_reference"] < 1e-9
     assert metrics["train/clip_fraction"] == 0.0
+    assert 0.0 < metrics["time/model_idle_share"] < 1.0
     assert all(math.isfinite(value) for value in metrics.values())
 
 
