@@ -67,6 +67,19 @@ class Budget:
         if seconds is not None and not (is_number and 0 <= seconds < math.inf):
             raise ConfigError(f"max_seconds must be a finite number of at least 0 or None, got {seconds!r}")
 
+    def limits(self) -> dict[str, int | float | None]:
+        """What an episode may cost in all, by what is counted; None where nothing is counted."""
+        return {
+            "turns": self.max_turns,
+            "zooms": self.max_zooms,
+            "frames_per_zoom": self.max_frames_per_zoom,
+            "frames": self.max_frames,
+            "pixels": self.max_pixels,
+            "mistakes": self.max_invalid,
+            "seconds": self.max_seconds,
+            "searches": self.max_searches,
+        }
+
 
 PUBLISHED_BUDGET: Final = Budget(overview_frames=64, max_turns=5, max_zooms=4, max_frames=128, max_invalid=5)
 """The limits of the published VideoZoomer system: 5 rounds, 64 frames at first and 16 a zoom; mistakes end nothing."""

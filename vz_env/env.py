@@ -53,8 +53,9 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
 
     ## Observation space
     `Dict`: `text` (this turn's message, complete for a policy that only reads), `frames` uint8 (n, height, width, 3),
-    `timestamps` float64 (n,) seconds, `budget` (`turns`, `zooms`, `frames` left, int64). Pictures that belong to the
-    question come behind the overview's frames, at the time of the video's end; they cost no frame of the budget.
+    `timestamps` float64 (n,) seconds, `budget` (int64: `turns`, `zooms`, `frames` left, `frames_per_zoom` of the next
+    zoom). Pictures that belong to the question come behind the overview's frames, at the time of the video's end; they
+    cost no frame of the budget.
 
     ## Starting state
     `reset(options={"episode_id": id})` chooses the episode; without it the seeded generator does.
@@ -71,7 +72,8 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
     none is left (`exceeded`).
 
     ## Information
-    At reset: `episode_id, dataset, split, video_id, duration_seconds, frames_used, turn`. At a step: `turn`,
+    At reset: `episode_id, dataset, split, video_id, duration_seconds, frames_used, turn, budget` (the limits of the
+    episode: `turns, zooms, frames_per_zoom, frames, pixels, mistakes, seconds, searches`). At a step: `turn`,
     `frames_used`, `action` ("zoom", "search", "answer", "invalid", "stop"), `invalid_code`, `segment` as clamped,
     `clamped` ("start", "end", "both"), `fps`, `frames_new` (moments not shown before); of several zooms those of the
     first, and `segments` of all; of a search `lines_found`. With the end of the episode also: `end_reason, score`

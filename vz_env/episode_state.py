@@ -59,6 +59,7 @@ class EpisodeState:
             "duration_seconds": self.duration_seconds,
             "frames_used": self.state.frames_used,
             "turn": 0,
+            "budget": self.state.budget.limits(),
         }
 
     def add_zooms(self, plans: Sequence[ZoomPlan]) -> int:
@@ -101,7 +102,12 @@ class EpisodeState:
             looks: what it shows, frames of one size.
         """
         state = self.state
-        left: dict[str, Any] = {"turns": state.turns_left, "zooms": state.zooms_left, "frames": state.frames_left}
+        left: dict[str, Any] = {
+            "turns": state.turns_left,
+            "zooms": state.zooms_left,
+            "frames": state.frames_left,
+            "frames_per_zoom": state.frames_per_zoom,
+        }
         budget = {name: np.array(value, dtype=np.int64) for name, value in left.items()}
         if state.seconds_left is not None:
             budget["seconds"] = np.array(state.seconds_left, dtype=np.float64)

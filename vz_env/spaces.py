@@ -195,7 +195,12 @@ def make_observation_space(
     most_zoomed = budget.max_frames_per_zoom * zooms_a_turn
     most_overview = budget.overview_frames + most_pictures
     most_frames = max(most_overview, most_zoomed if may_overdraw else min(most_zoomed, budget.max_frames))
-    limits = {"turns": budget.max_turns, "zooms": budget.max_zooms, "frames": budget.max_frames}
+    limits = {
+        "turns": budget.max_turns,
+        "zooms": budget.max_zooms,
+        "frames": budget.max_frames,
+        "frames_per_zoom": budget.max_frames_per_zoom,
+    }
     limits |= {"searches": budget.max_turns} if grammar.subtitle_search else {}
     left: dict[str, Space[Any]] = {name: Box(0, limit, shape=(), dtype=np.int64) for name, limit in limits.items()}
     if budget.max_seconds is not None:

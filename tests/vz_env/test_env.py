@@ -29,7 +29,12 @@ def test_reset_shows_the_question_and_the_overview(env):
     )
     assert observation["frames"].shape == (4, 64, 96, 3)
     assert observation["timestamps"].tolist() == [0.0, 5.0, 10.0, 15.0]
-    assert {name: int(left) for name, left in observation["budget"].items()} == {"turns": 6, "zooms": 5, "frames": 56}
+    assert {name: int(left) for name, left in observation["budget"].items()} == {
+        "turns": 6,
+        "zooms": 5,
+        "frames": 56,
+        "frames_per_zoom": 16,
+    }
     assert info == {
         "episode_id": "q2",
         "dataset": "Tiny",
@@ -38,6 +43,16 @@ def test_reset_shows_the_question_and_the_overview(env):
         "duration_seconds": 20.0,
         "frames_used": 4,
         "turn": 0,
+        "budget": {
+            "turns": 6,
+            "zooms": 5,
+            "frames_per_zoom": 16,
+            "frames": 60,
+            "pixels": 100_352,
+            "mistakes": 3,
+            "seconds": None,
+            "searches": None,
+        },
     }
     assert env.observation_space.contains(observation)
 

@@ -142,6 +142,6 @@ def test_observation_space_follows_the_budget_and_the_eyes():
     )
 
     assert plain["frames"] == FrameStack(32, 100_352)
-    assert set(plain["budget"].spaces) == {"turns", "zooms", "frames"}
+    assert set(plain["budget"].spaces) == {"turns", "zooms", "frames", "frames_per_zoom"}
     assert more["frames"] == FrameStack(80, 512)
-    assert set(more["budget"].spaces) == {"turns", "zooms", "frames", "seconds", "searches"}
+    assert set(more["budget"].spaces) == {"turns", "zooms", "frames", "frames_per_zoom", "seconds", "searches"}

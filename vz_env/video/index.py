@@ -146,6 +146,15 @@ class Demuxer:
                     f"{self.path}: no place in it can be sought ({error.strerror}); it is cut or damaged: copy it again"
                 ) from error
 
+    def clock_at_byte(self, position: int, deadline: Deadline) -> int | None:
+        """Where the first packet after a place in the file stands in decode order; None when there is none."""
+        try:
+            self.container.seek(position, any_frame=True, unsupported_byte_offset=True)
+        except av.error.FFmpegError:
+            return None
+        packet = next(self._read(deadline), None)
+        return None if packet is None else order_of(packet)
+
     def _read(self, deadline: Deadline) -> Iterator[VideoPacket]:
         """Yield packets that have a presentation tick until the file, or what is readable of it, ends."""
         self.close()

@@ -19,6 +19,9 @@ __all__ = ["ProbedVideo", "probe_video"]
 MAX_DAMAGED_TAIL = 16
 """How many pictures at the end of a truncated file may be undecodable before the whole file counts as damaged."""
 
+CLOCK_PLACES = 16
+"""So many places of an mpegts file are compared when it is first opened."""
+
 PACKET_SIZES = (188, 192, 204)
 """mpegts is made of packets of one of these sizes; a file that is no multiple of any was cut."""
 
@@ -38,6 +41,8 @@ def probe_video(demuxer: Demuxer, crew: DecodingCrew, identity: FileIdentity, de
         VideoDecodeError: no picture can be decoded.
         VideoTimeout: the deadline passed.
     """
+    if "mpegts" in demuxer.container.format.name:
+        _check_clock(demuxer, identity, deadline)
     first_tick, packets = find_first_tick(demuxer, deadline)
     frame = _first_picture(crew, packets)
     if frame is not None and frame.pts is not None and frame.pts < first_tick:
@@ -67,6 +72,23 @@ def probe_video(demuxer: Demuxer, crew: DecodingCrew, identity: FileIdentity, de
         is_truncated=is_truncated,
     )
     return ProbedVideo(info, timeline)
+
+
+def _check_clock(demuxer: Demuxer, identity: FileIdentity, deadline: Deadline) -> None:
+    """Refuse recordings that were put one after the other: one time would mean several pictures, and some never show.
+
+    Raises:
+        VideoDecodeError: times go back somewhere in the file.
+    """
+    latest: int | None = None
+    for place in range(CLOCK_PLACES):
+        clock = demuxer.clock_at_byte(identity.size * place // CLOCK_PLACES, deadline)
+        if clock is not None and latest is not None and clock < latest:
+            raise VideoDecodeError(
+                f"{identity.path}: its clock goes back within the file, as in recordings that were joined byte by byte; "
+                "write it anew with one clock (ffmpeg's concat does)"
+            )
+        latest = clock if clock is not None else latest
 
 
 def _first_picture(crew: DecodingCrew, packets: list[VideoPacket]) -> VideoFrame | None:

@@ -16,7 +16,7 @@ from vz_env.observer import Observer
 def test_a_whole_episode(session, needle, right_letter):
     zoom = session.zoom(8, 16)
     assert (zoom.kind, zoom.segment, len(zoom.frames)) == ("zoom", (8.0, 16.0), 16)
-    assert session.budget == {"turns": 3, "zooms": 2, "frames": 112 - 12 - 16}
+    assert session.budget == {"turns": 3, "zooms": 2, "frames": 112 - 12 - 16, "frames_per_zoom": 16}
     assert session.outcome is None
     session.answer(right_letter)
     outcome = session.outcome

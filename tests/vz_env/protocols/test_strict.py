@@ -97,6 +97,7 @@ def test_frames_of_the_episode_bound_a_zoom(tiny, play):
     observation = play(env, format_zoom((1, 5), 1))[0]
 
     assert observation["text"].endswith("Left: 4 zooms, 2 frames each")
+    assert int(observation["budget"]["frames_per_zoom"]) == 2
     assert env.step(format_zoom((6, 9), 1))[4]["invalid_code"] == "OVER_BUDGET"
     assert env.step(format_zoom((6, 8), 1))[0]["text"].endswith("Left: no zooms, answer now")
 
