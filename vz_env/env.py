@@ -19,9 +19,10 @@ from .budget import PUBLISHED_BUDGET, Budget, BudgetState, as_budget
 from .env_arguments import as_action_text, check_overview, open_dataset
 from .episode import Episode
 from .episode_end import end_episode
+from .episode_start import begin_episode
 from .episode_state import EpisodeState
-from .errors import ConfigError, ResetNeeded, VideoDecodeError
-from .look import Look, VideoClock
+from .errors import ConfigError, ResetNeeded
+from .look import Look
 from .observer import Observer
 from .protocols import Decision, Stop, as_protocol
 from .render import draw_sheet, draw_timeline
@@ -187,35 +188,26 @@ class VideoZoomEnv(gym.Env[dict[str, Any], str]):
         if episode_id is None:
             episode_id = self.dataset.episodes[int(self.np_random.integers(len(self.dataset)))].id
         episode = self.dataset.episode(episode_id)
-        clock = self._clock(episode)
-        moments = self.protocol.overview(clock, self._overview_frames(), self.overview_fps)
-        if self.overview_from == "keyframes":
-            times = self._observer.keyframe_times(episode, moments.read_at)
-            moments = replace(moments, named=times, read_at=times)
-        look = replace(self._observer.look(episode, moments.read_at), timestamps_seconds=moments.named)
         state = BudgetState(
             self.budget,
             has_several_zooms=self.grammar.several_zooms,
             has_searches=self.grammar.subtitle_search,
             may_overdraw=self.protocol.may_overdraw,
         )
-        state.spend(frames=len(look.timestamps_seconds))
-        pictures = self._observer.pictures(episode, look, clock.duration_seconds)
-        run = EpisodeState(episode=episode, clock=clock, state=state, overview=look, pictures=pictures)
+        run = begin_episode(
+            episode,
+            state,
+            observer=self._observer,
+            protocol=self.protocol,
+            frames=self._overview_frames(),
+            fps=self.overview_fps,
+            from_keyframes=self.overview_from == "keyframes",
+        )
         run.terms = dict.fromkeys(self.reward_config.terms, 0.0)
         self._run = run
         named = {"dataset": episode.dataset or self.dataset.name, "split": episode.split or self.dataset.split}
-        return run.observation(self.protocol.overview_text(run), [look, pictures]), run.opening_info(**named)
-
-    def _clock(self, episode: Episode) -> VideoClock:
-        """The length of the video, and its frames where the protocol counts these."""
-        clock = self._observer.clock(episode)
-        if self.protocol.wants_clock and not clock.frame_count:
-            raise VideoDecodeError(
-                f"{episode.video_path}: the file states no frame rate, which protocol {self.protocol.name!r} counts "
-                "by; use protocol 'strict', or write the file anew"
-            )
-        return clock
+        observation = run.observation(self.protocol.overview_text(run), [run.overview, run.pictures])
+        return observation, run.opening_info(**named)
 
     def _overview_frames(self) -> int:
         """How many frames the overview may show: drawn where the budget says so."""
