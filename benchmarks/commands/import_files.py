@@ -1,4 +1,4 @@
-"""`vz import`: questions and conversations of VideoZoomer's files in our formats."""
+"""`vz import`: questions of VideoZoomer's files, and conversations of its or other trainers', in our formats."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from vz_agents.interchange.annotations import write_annotations
+from vz_agents.interchange.trl import read_trl
 from vz_agents.interchange.videozoomer import read_videozoomer_sft
 from vz_agents.trajectory_files import write_trajectories
 from vz_env.errors import DatasetError
@@ -26,9 +27,9 @@ class ImportArgs:
     """Read files of another system. Exit code 3: some records were left out, and stderr says which and why."""
 
     file: tyro.conf.Positional[Path]
-    """The .json file (for questions also a .yaml mixture)."""
-    kind: Annotated[Literal["videozoomer-sft", "videozoomer-train"], tyro.conf.arg(name="from")]
-    """What it holds: conversations with pictures, or questions about videos."""
+    """The .json file (for questions also a .yaml mixture; of TRL a .jsonl file)."""
+    kind: Annotated[Literal["videozoomer-sft", "llama-factory", "trl", "videozoomer-train"], tyro.conf.arg(name="from")]
+    """What it holds: conversations with pictures, or (videozoomer-train) questions about videos."""
     out: Path
     """The .jsonl file to write: trajectories, or annotations."""
     root: Path | None = None
@@ -39,7 +40,8 @@ def run_import(args: ImportArgs) -> int:
     """Run the command; returns its exit code."""
     if args.kind == "videozoomer-train":
         return _import_questions(args)
-    trajectories, rejected = read_videozoomer_sft(args.file)
+    read = read_trl if args.kind == "trl" else read_videozoomer_sft  # LLaMA-Factory's ShareGPT form is the same
+    trajectories, rejected = read(args.file)
     for message in rejected:
         note(f"left out: {message}")
     if not trajectories:

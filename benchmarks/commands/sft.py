@@ -16,7 +16,7 @@ from vz_agents.batching import Example
 from vz_agents.checkpoint import POLICY_FOLDER, Checkpoints, save_policy
 from vz_agents.cold_base import load_base
 from vz_agents.model import LanguageModel
-from vz_agents.seen_examples import seen_example
+from vz_agents.seen_examples import pictured_example, seen_example
 from vz_agents.sft import SFTConfig, SFTProgress, example_of, padding_share, train_sft
 from vz_agents.smollm2 import resolve_model
 from vz_agents.stopping import StopRequest
@@ -59,6 +59,8 @@ class SFTArgs:
     """A folder or hub id of a causal language model, or smollm2; empty: the tiny model on its shipped base."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     """How its weights are held, and which of them are trained."""
+    pictures: Path | None = None
+    """Of imported conversations: the folder of the pictures that they name; the folder of their file by default."""
     any_score: bool = False
     """Train on trajectories that were not graded right too."""
     mask_student: bool = True
@@ -141,7 +143,7 @@ def _examples(args: SFTArgs, model: LanguageModel) -> list[Example]:
                 note(f"{path}:{line}: left out: {message}")
             rejected["unreadable"] += len(read.rejected)
             for line, trajectory in read.trajectories.items():
-                example = maker.make(trajectory, f"{path}:{line}")
+                example = maker.make(trajectory, path, line)
                 if isinstance(example, str):
                     rejected[example] += 1
                 else:
@@ -160,24 +162,27 @@ class _Maker:
         self.args, self.model, self.store = args, model, model.new_store()
         self.shelf = EnvironmentShelf(args.environment, with_frames=True)
 
-    def make(self, trajectory: Trajectory, place: str) -> Example | str:
+    def make(self, trajectory: Trajectory, path: Path, line: int) -> Example | str:
         """The example, or why there can be none."""
         if trajectory.is_error:
             return trajectory.status
         if not self.args.any_score and trajectory.score != 1.0:
             return "not_right"
         try:
-            example = self._example(trajectory)
+            example = self._example(trajectory, self.args.pictures or path.parent)
         except VZError as fault:
-            note(f"{place}: left out: {fault}")
+            note(f"{path}:{line}: left out: {fault}")
             return "unplayable"
         if not any(example.mask[1:]):
             return "nothing_written"
         return "too_long" if len(example.ids) > self.model.max_length else example
 
-    def _example(self, trajectory: Trajectory) -> Example:
+    def _example(self, trajectory: Trajectory, pictures: Path) -> Example:
         mask = self.args.mask_student
         if not self.model.needs_frames:
             return example_of(trajectory, self.model.chat, mask_student=mask)
+        if any(turn.info.get("images") for turn in trajectory.turns):
+            told = {"max_pixels": self.args.environment.budget.max_pixels, "store": self.store, "mask_student": mask}
+            return pictured_example(self.model, trajectory, pictures.resolve(), **told)
         env = self.shelf.get(trajectory)
         return seen_example(self.model, trajectory, env, store=self.store, mask_student=mask)

@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from vz_agents.checkpoint import load_policy
+from vz_agents.interchange.frames import FrameFolder
 from vz_agents.model import LanguageModel
 from vz_agents.needle_expert import NeedleExpert
 from vz_agents.ppo import PPOConfig
 from vz_agents.rollout import run_episode
-from vz_agents.seen_examples import seen_examples
+from vz_agents.seen_examples import pictured_example, seen_examples
 from vz_agents.sft import SFTConfig
 from vz_agents.train import SFT_FOLDER, TrainConfig, train_policy
 from vz_agents.weights import WeightsConfig
 from vz_env.budget import Budget
 from vz_env.env import VideoZoomEnv
-from vz_env.errors import DatasetError
+from vz_env.errors import DatasetError, VideoError
 
 BUDGET = Budget(overview_frames=12, max_turns=3, max_zooms=2, max_frames=44, max_pixels=56 * 56)
 CONFIG = TrainConfig(
@@ -29,7 +30,7 @@ CONFIG = TrainConfig(
     eval_episodes=2,
     budget=BUDGET,
     sft=SFTConfig(epochs=1, lr=1e-3),
-    ppo=PPOConfig(lr=1e-3, iterations=4, prompts=2, samples=2, critic_warmup=0, max_new_tokens=6, estimator="gae"),
+    ppo=PPOConfig(lr=1e-3, iterations=2, prompts=2, samples=2, critic_warmup=0, max_new_tokens=6, estimator="gae"),
     weights=WeightsConfig(device="cpu"),
 )
 
@@ -73,6 +74,26 @@ def test_an_example_shows_the_model_what_it_will_see_itself(make_vlm, needle, ex
     text = model.tokenizer.decode([token for token, own in zip(example.ids, example.mask, strict=True) if not own])
     assert "%" in trajectory.turns[0].observation
     assert "%" not in text  # what the expert read is not what the student is told
+
+
+def test_pictures_of_a_file_make_the_same_example_as_frames_of_a_replay(make_vlm, needle, expert_run, tmp_path):
+    model = make_vlm()
+    zooming = next(trajectory for trajectory in expert_run if len(trajectory.turns) > 1)
+    env = make_env(needle, describe="palette")
+    (expected,) = seen_examples(model, [zooming], lambda: make_env(needle, describe="palette"))
+    named = FrameFolder(tmp_path).save_frames(env, zooming)
+    turns = [replace(turn, info={"images": names}) for turn, names in zip(zooming.turns, named, strict=True)]
+    told = {"max_pixels": BUDGET.max_pixels, "store": model.new_store()}
+    made = pictured_example(model, replace(zooming, turns=turns), tmp_path, **told)
+    assert (made.ids, made.mask) == (expected.ids, expected.mask)
+    assert [start for start, _ in made.frames.placed] == [start for start, _ in expected.frames.placed]
+    pixels = [[frame.pixels for _, frame in example.frames.placed] for example in (made, expected)]
+    assert all((one == two).all() for one, two in zip(*pixels, strict=True))
+    untimed = replace(zooming, turns=[replace(turn, timestamps=[]) for turn in turns])
+    assert len(pictured_example(model, untimed, tmp_path, **told).ids) == len(made.ids)
+    outside = replace(zooming, turns=[replace(turn, info={"images": ["../x.png"]}) for turn in turns])
+    with pytest.raises(VideoError, match="x.png"):
+        pictured_example(model, outside, tmp_path, **told)
 
 
 def test_an_environment_of_another_kind_is_refused(make_vlm, needle, expert_run):

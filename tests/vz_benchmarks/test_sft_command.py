@@ -101,15 +101,35 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(file, whole, tmp_path, c
     assert weights(tmp_path) == weights(whole)
 
 
-def test_a_model_that_sees_is_shown_the_frames(file, needle_root, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory):
+    """A folder with a tiny model that sees."""
     from transformers import AutoTokenizer
 
     from vz_agents.cold_base import BASE_FOLDER
     from vz_agents.tiny_vlm import TinyVisionConfig, build_tiny_vlm
 
+    folder = tmp_path_factory.mktemp("seeing")
     shape = TinyVisionConfig(hidden_size=32, intermediate_size=64)
-    build_tiny_vlm(AutoTokenizer.from_pretrained(BASE_FOLDER), shape).save(tmp_path / "model")
-    words = ["sft", str(file), "--model", str(tmp_path / "model"), "--epochs", "1", "--budget.overview-frames", "6"]
+    build_tiny_vlm(AutoTokenizer.from_pretrained(BASE_FOLDER), shape).save(folder)
+    return folder
+
+
+def test_a_model_that_sees_learns_from_the_pictures_of_imported_conversations(seeing, file, needle_root, tmp_path):
+    def run(*words):
+        return main([*map(str, words)])
+
+    there = ["--root", needle_root, "--budget.overview-frames", "6"]
+    assert run("export", file, "--to", "trl", "--out", tmp_path, "--only-right", *there) == 3  # two lines are none
+    assert run("import", tmp_path / "vz_sft.jsonl", "--from", "trl", "--out", tmp_path / "sub" / "back.jsonl") == 0
+    words = ["sft", tmp_path / "sub" / "back.jsonl", "--model", seeing, "--epochs", "1", "--weights.device", "cpu"]
+    assert run(*words, "--out", tmp_path / "lost") == 2  # the pictures are not beside the file
+    assert run(*words, "--pictures", tmp_path, "--out", tmp_path / "found") == 0
+    assert load_policy(tmp_path / "found").needs_frames
+
+
+def test_a_model_that_sees_is_shown_the_frames(seeing, file, needle_root, tmp_path, capsys):
+    words = ["sft", str(file), "--model", str(seeing), "--epochs", "1", "--budget.overview-frames", "6"]
     words += ["--describe", "none", "--weights.device", "cpu", "--out", str(tmp_path / "out")]
     assert main([*words, "--root", str(tmp_path)]) == 2  # no videos there: every one is left out
     assert "left out" in capsys.readouterr().err
@@ -121,7 +141,7 @@ def test_a_model_that_sees_is_shown_the_frames(file, needle_root, tmp_path, caps
     assert " 3 " in kept
     trained = load_policy(tmp_path / "seeing")
     assert trained.needs_frames
-    before = load_policy(tmp_path / "model").model.lm.state_dict()
+    before = load_policy(seeing).model.lm.state_dict()
     changed = {name for name, now in trained.model.lm.state_dict().items() if not now.equal(before[name])}
     assert changed
     assert not any("visual" in name for name in changed)

@@ -14,7 +14,7 @@ from vz_agents.interchange.annotations import write_annotations
 from vz_agents.interchange.conversation import conversation_of, read_record, sharegpt_record
 from vz_agents.interchange.frames import FrameFolder
 from vz_agents.interchange.llama_factory import write_llama_factory
-from vz_agents.interchange.trl import write_trl
+from vz_agents.interchange.trl import read_trl, write_trl
 from vz_agents.interchange.videozoomer import read_videozoomer_sft, write_videozoomer_sft
 from vz_agents.policy import as_policy
 from vz_agents.repairs import REFLECTION_TURN, first_own_turn
@@ -75,14 +75,18 @@ def test_a_picture_follows_its_own_timestamp(played, exported):
             )
 
 
-def test_videozoomer_round_trip(played, exported):
-    folder, images, messages = exported
-    (path,) = write_videozoomer_sft(folder, "sft", [(played, messages)])
-    record = json.loads(path.read_text())[0]
-    assert sum(message["content"].count("<image>") for message in record["messages"]) == len(record["images"])
-    assert not any("<|" in message["content"] or "[INST]" in message["content"] for message in record["messages"])
-    assert [message["role"] for message in record["messages"]] == ["system", *["user", "assistant"] * 2]
-    (back,), rejected = read_videozoomer_sft(path)
+@pytest.mark.parametrize(
+    ("write", "read"),
+    [
+        (write_videozoomer_sft, read_videozoomer_sft),
+        (write_llama_factory, read_videozoomer_sft),
+        (write_trl, read_trl),
+    ],
+)
+def test_round_trips(played, exported, tmp_path, write, read):
+    _, images, messages = exported
+    path = write(tmp_path, "sft", [(played, messages)])[0]
+    (back,), rejected = read(path)
     assert rejected == []
     for turn, was, paths in zip(back.turns, played.turns, images, strict=True):
         assert (turn.observation, turn.timestamps, turn.action, turn.reward) == (
@@ -92,6 +96,15 @@ def test_videozoomer_round_trip(played, exported):
     for name in ("episode_id", "dataset", "split", "policy", "seed", "status", "score", "reward"):
         assert getattr(back, name) == getattr(played, name)
     assert Trajectory.from_json(back.to_json()) == back
+
+
+def test_no_token_of_a_dataset_stays_whole_in_a_file(played, exported, tmp_path):
+    _, _, messages = exported
+    (path,) = write_videozoomer_sft(tmp_path, "sft", [(played, messages)])
+    record = json.loads(path.read_text())[0]
+    assert sum(message["content"].count("<image>") for message in record["messages"]) == len(record["images"])
+    assert not any("<|" in message["content"] or "[INST]" in message["content"] for message in record["messages"])
+    assert [message["role"] for message in record["messages"]] == ["system", *["user", "assistant"] * 2]
 
 
 @pytest.mark.parametrize(("told", "kept"), [(1, 1), (0, 0), (2, 0), (-1, 0), ("1", 0)])
@@ -184,6 +197,18 @@ def test_a_record_from_elsewhere_is_a_message_and_the_others_stay(tmp_path, reco
     assert (good.episode_id, good.turns[0].info) == ("theirs-1", {"images": ["a.png"]})
     assert message in said
     assert "record 0" in said
+
+
+def test_a_line_of_trl_that_is_none_is_a_message_and_the_others_stay(tmp_path):
+    video = {"messages": [{"role": "user", "content": [{"type": "video"}]}, REPLY]}
+    path = tmp_path / "theirs.jsonl"
+    path.write_text("\n".join(["hm", json.dumps(video), "5", json.dumps({"messages": [USER, REPLY], "images": ["a"]})]))
+    (good,), rejected = read_trl(path)
+    assert (good.episode_id, good.turns[0].info) == ("theirs-4", {"images": ["a"]})
+    assert [said.partition("theirs.jsonl:")[2][0] for said in rejected] == ["1", "2", "3"]
+    assert "wanted parts of type text or image" in rejected[1]
+    with pytest.raises(DatasetError, match="cannot read"):
+        read_trl(tmp_path / "none.jsonl")
 
 
 def test_a_file_that_is_no_list_says_so(tmp_path):
