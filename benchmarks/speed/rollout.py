@@ -27,7 +27,6 @@ from vz_agents.model import LanguageModel, TinyConfig
 from vz_agents.sampler import SamplerConfig, sample_episodes
 from vz_agents.tiny_vlm import TinyVisionConfig, build_tiny_vlm
 from vz_agents.tokenizer import train_tokenizer
-from vz_env.actions import format_answer, format_zoom
 from vz_env.budget import Budget
 from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.needle import NeedleConfig, load_needle
@@ -37,13 +36,13 @@ from vz_env.errors import VZError
 from ..console import show_table
 from ..records import to_pretty_json, write_atomically
 from .rollout_peer import generate_episodes
+from .scripted import FRAME_WORDS, Scripted, scripted_actions
 
 __all__ = ["RolloutSpeedArgs", "run_benchmark"]
 
 TARGETS: Final = {"tiny VLM": 4.0, "tiny text LM, 2k-token prompts": 1.5}
 GROUP, OVERVIEW_FRAMES, REPLY_TOKENS = 8, 64, 24
-ACTIONS: Final = (*(format_zoom((start, start + 8), 2) for start in (10, 30, 50)), format_answer("A"))
-WORDS: Final = "new teal 78%, gold 6%, gray 3%, red 2%, pink 2%, blue 2%, black 2%, white 2%, brown 2%, lime 1%"
+ACTIONS: Final = scripted_actions(3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,25 +57,6 @@ class RolloutSpeedArgs:
     """Threads of torch, the same for both sides."""
     quick: bool = False
     """A trial of one round; its figures are rough."""
-
-
-class Scripted(gym.Wrapper[Any, str, Any, str]):
-    """Plays the scripted actions, whatever the policy wrote."""
-
-    def __init__(self, env: gym.Env[Any, str]) -> None:
-        """Wrap an environment."""
-        super().__init__(env)
-        self.turn = 0
-
-    def reset(self, **given: Any) -> Any:
-        """Begin at the first action."""
-        self.turn = 0
-        return super().reset(**given)
-
-    def step(self, action: str) -> Any:
-        """Play the next action."""
-        self.turn += 1
-        return super().step(ACTIONS[self.turn - 1])
 
 
 def run_benchmark(args: RolloutSpeedArgs) -> dict[str, float]:
@@ -104,19 +84,19 @@ def run_benchmark(args: RolloutSpeedArgs) -> dict[str, float]:
 
 def _models(dataset: Dataset) -> dict[str, tuple[LanguageModel, dict[str, Any]]]:
     """Both models by the names of their targets, and what their environments are told."""
-    texts = [f"{episode.question} {' '.join(episode.options)} 12.5s: {WORDS}" for episode in dataset.episodes]
+    texts = [f"{episode.question} {' '.join(episode.options)} 12.5s: {FRAME_WORDS}" for episode in dataset.episodes]
     tokenizer = train_tokenizer([*texts, *ACTIONS])
     eyes = build_tiny_vlm(tokenizer, TinyVisionConfig(max_tokens=16))
     reader = LanguageModel.tiny(tokenizer, TinyConfig(max_length=8192))
     return {
         "tiny VLM": (eyes, {"describe": "none", "frame_size": (112, 112)}),
-        "tiny text LM, 2k-token prompts": (reader, {"describe": lambda *_: WORDS, "with_frames": False}),
+        "tiny text LM, 2k-token prompts": (reader, {"describe": lambda *_: FRAME_WORDS, "with_frames": False}),
     }
 
 
 def _envs(dataset: Dataset, options: dict[str, Any]) -> list[gym.Env[Any, str]]:
     budget = Budget(overview_frames=OVERVIEW_FRAMES, max_turns=len(ACTIONS), max_zooms=len(ACTIONS) - 1)
-    return [Scripted(VideoZoomEnv(dataset, budget=budget, **options)) for _ in range(GROUP)]
+    return [Scripted(VideoZoomEnv(dataset, budget=budget, **options), ACTIONS) for _ in range(GROUP)]
 
 
 def _measure(model: LanguageModel, envs: Sequence[gym.Env[Any, str]], name: str, rounds: int) -> dict[str, float]:
