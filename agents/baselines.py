@@ -183,6 +183,8 @@ class RandomZoom:
             return format_answer(self.answerer(observation))
         duration = observation.episode.duration_seconds or 0.0
         length = min(frames / self.fps, duration) if duration else frames / self.fps
+        if observation.turn and duration and length >= duration:  # it saw all of it: the same again is not granted
+            return format_answer(self.answerer(observation))
         generator = _generator(self.seed, observation.episode, observation.turn)
         start = round(float(generator.uniform(0.0, max(0.0, duration - length))), 2)
         return format_zoom(Segment(start, round(start + length, 2)), self.fps)

@@ -95,7 +95,10 @@ class AskOnce(gym.Wrapper[dict[str, Any], str, dict[str, Any], str]):
             text, frames, times = seen.told_by_environment()
         else:
             text, (frames, times) = self.tell(seen), seen.in_order()
-        return {**shown, "text": text, "frames": frames, "timestamps": times}, info
+        # What is left of the budget is for whoever looked; the one that is asked has one turn.
+        budget = {name: np.zeros_like(left) for name, left in shown["budget"].items()}
+        budget["turns"] = np.ones_like(shown["budget"]["turns"])
+        return {**shown, "text": text, "frames": frames, "timestamps": times, "budget": budget}, info
 
     def step(self, action: str) -> tuple[dict[str, Any], Any, bool, bool, dict[str, Any]]:
         """Give the reply as the answer, inside tags where it has put none."""

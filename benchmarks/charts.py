@@ -7,7 +7,8 @@ that one file suits light and dark screens. Everything that comes from data is e
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -21,11 +22,13 @@ from .statistics import Interval
 __all__ = ["Point", "ZoomMark", "draw_frames_chart", "draw_learning_chart", "draw_timeline"]
 
 WIDTH, HEIGHT = 540, 320
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 42
+_FEW: Final = 8  # points whose labels find room in a chart of the usual height
 _LABEL_GAP, _LETTER_WIDTH = 15.0, 7.5  # what a label and its letters take, in pixels
 
 _SERIES: Final = {"accuracy": "accuracy", "eval_accuracy": "validation", "evidence_hit": "evidence found"}
 """Columns of a learning curve that are drawn, by the names of `vz_agents.learning_log`, and what they are called."""
+_NUMBERED: Final = re.compile(r"(.*\w)-(\d+)(\D*)", re.DOTALL | re.ASCII)
 _SMOOTHED: Final = 5
 """Iterations of a running mean: each draws other questions, and their difficulty hides the trend."""
 
@@ -69,7 +72,7 @@ class _Scale:
 def draw_frames_chart(
     points: Iterable[Point], *, axis: str = "frames looked at per episode", unit: str = "frames"
 ) -> Markup:
-    """Draw accuracy (0 to 100%) with its interval against a mean cost an episode; NaN points are left out.
+    """Draw accuracy (from 0%) with its interval against a mean cost an episode; NaN points are left out.
 
     Args:
         points: `frames` of each is the cost: frames, tokens or seconds.
@@ -79,24 +82,52 @@ def draw_frames_chart(
     shown = [point for point in points if not (math.isnan(point.accuracy.mean) or math.isnan(point.frames))]
     if not shown:
         return Markup("")
+    height = HEIGHT if len(shown) <= _FEW else HEIGHT + 120
     most = max(point.frames for point in shown) or 1.0  # of seconds, all may be far below one
     across = _Scale(0.0, most * 1.15, LEFT, WIDTH - RIGHT)
-    down = _Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
+    highest = max(point.accuracy.high for point in shown)  # NaN compares as nothing, and 1 is then the top
+    down = _Scale(0.0, min(1.0, 1.1 * highest) if highest > 0 else 1.0, height - BOTTOM, TOP)
     parts = _axes(across, down, axis, is_percent=True)
-    labels = [_place(across(point.frames), down(point.accuracy.mean), point.label) for point in shown]
-    cost = escape(unit)
-    for point, label, height in zip(shown, labels, _spread(labels), strict=True):
-        x, anchor = across(point.frames), "end" if label.is_left else "start"
-        low, mean, high = down(point.accuracy.low), down(point.accuracy.mean), down(point.accuracy.high)
-        text_x = x - 11 if label.is_left else x + 11
-        name = escape(point.label)
-        parts.append(
-            f'<g class="point {escape(point.style)}"><title>{name}: {point.accuracy} %, {point.frames:.1f} {cost}'
-            f'</title><path d="M{x} {low}V{high}M{x - 4} {low}h8M{x - 4} {high}h8"/>'
-            f'<circle cx="{x}" cy="{mean}" r="5"/>'
-            f'<text x="{text_x:.1f}" y="{height + 4:.1f}" text-anchor="{anchor}">{name}</text></g>'
-        )
-    return _svg(parts, f"Accuracy against {axis}", WIDTH, HEIGHT)
+    names = [point.label for point in shown]
+    for curve in _curves(shown):
+        path = "L".join(f"{across(shown[index].frames)} {down(shown[index].accuracy.mean)}" for index in curve)
+        parts.append(f'<path class="curve" d="M{path}"/>')
+        for index in curve[:-1]:  # the last tells the name, the others their number
+            names[index] = _NUMBERED.fullmatch(names[index])[2]  # type: ignore[index] - only such are in a curve
+    labels = [
+        _place(across(point.frames), down(point.accuracy.mean), name) for point, name in zip(shown, names, strict=True)
+    ]
+    first = {index for index, point in enumerate(shown) if point.style in {"main", "baseline"}}
+    for index, label_y in enumerate(_spread(labels, first, bottom=height - BOTTOM)):
+        point, label = shown[index], labels[index]
+        title = f"{point.label}: {point.accuracy} %, {point.frames:.4g} {unit}"
+        text_x, anchor = (label.end - 11, "end") if label.is_left else (label.start + 11, "start")
+        text = "" if label_y is None else _text(names[index], text_x, label_y + 4, anchor)
+        parts.append(_mark(point, across(point.frames), down, title) + text + "</g>")
+    return _svg(parts, f"Accuracy against {axis}", WIDTH, height)
+
+
+def _mark(point: Point, x: float, down: _Scale, title: str) -> str:
+    """A circle with its interval, in a group that is left open for the label."""
+    low, mean, high = down(point.accuracy.low), down(point.accuracy.mean), down(point.accuracy.high)
+    return (
+        f'<g class="point {escape(point.style)}"><title>{escape(title)}</title>'
+        f'<path d="M{x} {low}V{high}M{x - 4} {low}h8M{x - 4} {high}h8"/><circle cx="{x}" cy="{mean}" r="5"/>'
+    )
+
+
+def _text(text: str, x: float, y: float, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _curves(points: Sequence[Point]) -> list[list[int]]:
+    """Indices of policies that differ in a number alone, such as UniformSampling-8 to -128, by what they cost."""
+    families: dict[tuple[str, str], list[int]] = {}
+    for index, point in enumerate(points):
+        match = _NUMBERED.fullmatch(point.label)
+        if match:
+            families.setdefault((match[1], match[3]), []).append(index)
+    return [sorted(one, key=lambda index: points[index].frames) for one in families.values() if len(one) > 2]
 
 
 def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:
@@ -120,12 +151,12 @@ def draw_learning_chart(rows: Sequence[Mapping[str, float]]) -> Markup:
     down = _Scale(min(0.0, *ys), max(1.0, *ys), HEIGHT - BOTTOM, TOP)
     means = f" (means of {_SMOOTHED} iterations)" if is_smoothed else ""
     parts = _axes(across, down, f"{axis} of training{means}", is_percent=False)
-    heights = _spread([_Label(0.0, WIDTH, down(line[-1][1]), is_left=False) for line in lines.values()])
-    for number, ((name, line), height) in enumerate(zip(lines.items(), heights, strict=True)):
+    ends = [_Label(0.0, WIDTH, down(line[-1][1]), is_left=False) for line in lines.values()]
+    for number, ((name, line), height) in enumerate(zip(lines.items(), _spread(ends), strict=True)):
         path = "L".join(f"{across(x)} {down(y)}" for x, y in line)
         end_x = across(line[-1][0])
         parts.append(
-            f'<g class="series s{number}"><path d="M{path}"/><text x="{end_x + 8}" y="{height + 4:.1f}">'
+            f'<g class="series s{number}"><path d="M{path}"/><text x="{end_x + 8}" y="{(height or 0.0) + 4:.1f}">'
             f"{escape(_SERIES[name])} {line[-1][1]:.2f}</text></g>"
         )
     return _svg(parts, "Learning curve", WIDTH, HEIGHT)
@@ -177,9 +208,10 @@ def _axes(across: _Scale, down: _Scale, label: str, *, is_percent: bool) -> list
         parts.append(f'<path class="grid" d="M{LEFT} {down(tick)}H{across.end}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{down(tick) + 4}" text-anchor="end">{text}</text>')
     for tick in across.ticks:
-        parts.append(f'<text x="{across(tick)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>')
+        parts.append(f'<text x="{across(tick)}" y="{down.start + 18}" text-anchor="middle">{tick:g}</text>')
     middle = (LEFT + across.end) / 2
-    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(label)}</text>')
+    axis_y = down.start + BOTTOM - 6
+    parts.append(f'<text class="axis" x="{middle}" y="{axis_y}" text-anchor="middle">{escape(label)}</text>')
     return parts
 
 
@@ -212,17 +244,24 @@ def _place(x: float, height: float, text: str) -> _Label:
     return _Label(x - length if is_left else x, x if is_left else x + length, height, is_left=is_left)
 
 
-def _spread(labels: Sequence[_Label]) -> list[float]:
-    """Heights at which no two labels lie on one another: each in turn moves down past those already placed."""
+def _spread(labels: Sequence[_Label], first: Collection[int] = (), *, bottom: float = math.inf) -> list[float | None]:
+    """Heights at which no two labels lie on one another: each in turn moves down past those already placed.
+
+    Args:
+        labels: where they would like to be.
+        first: those that are placed before the others.
+        bottom: below it there is no room; a label that would come to lie there is left out, one of the first is not.
+    """
     placed: dict[int, float] = {}
-    for index in sorted(range(len(labels)), key=lambda index: labels[index].height):
+    for index in sorted(range(len(labels)), key=lambda index: (index not in first, labels[index].height)):
         label, height = labels[index], labels[index].height
         rivals = [other for other in placed if labels[other].start < label.end and label.start < labels[other].end]
         for taken in sorted(placed[other] for other in rivals):
             if abs(taken - height) < _LABEL_GAP:
                 height = taken + _LABEL_GAP
-        placed[index] = height
-    return [placed[index] for index in range(len(labels))]
+        if height < bottom or index in first:
+            placed[index] = height
+    return [placed.get(index) for index in range(len(labels))]
 
 
 def _svg(parts: Iterable[str], title: str, width: float, height: float, *, style: str = "chart") -> Markup:

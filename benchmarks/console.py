@@ -19,8 +19,8 @@ _PIPE_WIDTH = 160  # a table that is piped to a file must not be folded at 80 co
 
 
 def show(text: str) -> None:
-    """Print one line of the result."""
-    _console(is_error=False).print(Text(clean_text(text)))
+    """Print one line of the result; the terminal wraps it, so that a command in it can be copied."""
+    _console(is_error=False).print(Text(clean_text(text)), soft_wrap=True)
 
 
 def show_table(table: Table) -> None:
@@ -30,7 +30,7 @@ def show_table(table: Table) -> None:
 
 def note(text: str) -> None:
     """Print one line that is not part of the result."""
-    _console(is_error=True).print(Text(clean_text(text)))
+    _console(is_error=True).print(Text(clean_text(text)), soft_wrap=True)
 
 
 @contextmanager

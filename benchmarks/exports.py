@@ -1,6 +1,7 @@
-"""The table of a report for other programs and for papers: CSV, Markdown and LaTeX, each cell safe for its format.
+"""The tables of a report for other programs and for papers: CSV, Markdown and LaTeX, each cell safe for its format.
 
-Names come from policies and datasets: a spreadsheet must not run them as formulas, nor LaTeX as commands.
+Beside the table of policies stand a benchmark's own figures: the averages and break-downs that its papers print. Names
+come from policies and datasets: a spreadsheet must not run them as formulas, nor LaTeX as commands.
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ from .statistics import Interval
 from .tables import comparison_cells, policy_label, shown_columns
 from .viewer import clean_text
 
-__all__ = ["groups_csv", "results_csv", "results_latex", "results_markdown", "write_exports"]
+__all__ = [
+    "figures_csv",
+    "figures_latex",
+    "figures_markdown",
+    "groups_csv",
+    "results_csv",
+    "results_latex",
+    "results_markdown",
+    "write_exports",
+]
+
+FigureRows = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""A table beside the main one: title, column names, rows of cells; its first two columns name and count."""
 
 _FORMULA: Final = re.compile(r"^\s*[=+\-@\t\r]")
 _LATEX: Final = {
@@ -83,9 +96,39 @@ def _csv_cell(value: object) -> object:
 def results_markdown(results: Sequence[EvalResult]) -> str:
     """The terminal's table as a Markdown one."""
     columns = shown_columns(results)
-    rows = [columns, ["---", *["---:"] * (len(columns) - 1)], *(comparison_cells(one, columns) for one in results)]
+    return _markdown(columns, [comparison_cells(one, columns) for one in results])
+
+
+def _markdown(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    rows = [columns, ["---", *["---:"] * (len(columns) - 1)], *cells]
     lines = ["| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def figures_csv(figures: Sequence[FigureRows]) -> str:
+    """A line for each table, figure and policy; values as the tables print them, empty where nothing was counted."""
+    rows = [
+        (title, row[0], row[1], policy, "" if value == "–" else value)
+        for title, columns, lines in figures
+        for row in lines
+        for policy, value in zip(columns[2:], row[2:], strict=True)
+    ]
+    return _csv(("table", "figure", "questions", "policy", "value"), rows)
+
+
+def figures_markdown(figures: Sequence[FigureRows]) -> str:
+    """Each table under its title."""
+    return "\n".join(f"{_markdown_cell(title)}\n\n{_markdown(columns, lines)}" for title, columns, lines in figures)
+
+
+def figures_latex(figures: Sequence[FigureRows]) -> str:
+    """Each table as a `tabular`, a figure a row, under a comment with its title."""
+    parts = []
+    for title, columns, lines in figures:
+        head = [rf"% {_latex_cell(title)}", rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}", r"\toprule"]
+        rows = [" & ".join(map(_latex_cell, row)) + r" \\" for row in (columns, *lines)]
+        parts += [*head, rows[0], r"\midrule", *rows[1:], r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join(parts)
 
 
 def _markdown_cell(text: str) -> str:
@@ -117,13 +160,14 @@ def _latex_cell(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in clean_text(text).replace("\n", " "))
 
 
-def write_exports(out: Path, results: Sequence[EvalResult]) -> list[Path]:
-    """Write `report.csv`, `groups.csv`, `report.md` and `report.tex` beside the page."""
+def write_exports(out: Path, results: Sequence[EvalResult], figures: Sequence[FigureRows] = ()) -> list[Path]:
+    """Write `report.csv`, `groups.csv`, `report.md`, `report.tex` and, where there are figures, `figures.csv`."""
     contents = {
         "report.csv": results_csv(results),
         "groups.csv": groups_csv(results),
-        "report.md": results_markdown(results),
-        "report.tex": results_latex(results),
+        **({"figures.csv": figures_csv(figures)} if figures else {}),
+        "report.md": "\n".join(part for part in (results_markdown(results), figures_markdown(figures)) if part),
+        "report.tex": "\n".join(part for part in (results_latex(results), figures_latex(figures)) if part),
     }
     for name, content in contents.items():
         write_atomically(out / name, content)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from vz_env.errors import ConfigError
 
-from .results import EvalResult, compare
+from .results import EvalResult, compare, paired
 from .statistics import Interval
 from .viewer import clean_text
+from .yardsticks import baseline_word
 
 __all__ = ["Headline", "find_headline"]
 
@@ -30,7 +31,8 @@ def find_headline(results: Sequence[EvalResult], *, main: str = "", baseline: st
 
     Args:
         results: one for each policy.
-        main: name of the policy the report is about; by default the most accurate that zooms and does not cheat.
+        main: name of the policy the report is about; by default the most accurate that zooms, does not cheat and is no
+            baseline.
         baseline: name of the policy it is measured against; by default the most accurate that looks and never zooms.
 
     Returns:
@@ -43,7 +45,13 @@ def find_headline(results: Sequence[EvalResult], *, main: str = "", baseline: st
     if not honest:
         return None
     chosen = _named(results, main) or max(
-        honest, key=lambda one: (one.zooms_per_episode > 0, one.frames_per_episode > 0, one.accuracy.mean)
+        honest,
+        key=lambda one: (
+            baseline_word(one.policy) is None,
+            one.zooms_per_episode > 0,
+            one.frames_per_episode > 0,
+            one.accuracy.mean,
+        ),
     )
     lookers = [one for one in honest if one.zooms_per_episode == 0 and one.frames_per_episode > 0]
     others = [one for one in lookers if one.run != chosen.run]
@@ -64,11 +72,14 @@ def _sentence(main: EvalResult, baseline: EvalResult | None, difference: Interva
     split = f" of the {clean_text(main.split)} split" if main.split else ""
     text = (
         f"{clean_text(main.policy)} answers {100 * main.accuracy.mean:.1f}% of {main.graded} questions about {videos} "
-        f"videos{split}, looking at {main.frames_per_episode:.0f} frames each"
+        f"video{'s' * (videos != 1)}{split}, looking at {main.frames_per_episode:.0f} frames each"
     )
     if baseline is None or difference is None or math.isnan(difference.mean):
         return f"{text}."
     points = f"{100 * difference.mean:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    questions = paired(main, baseline).questions
+    if questions < max(main.graded, baseline.graded):
+        points += f" on the {questions} that both were graded on"
     return (
         f"{text}; {clean_text(baseline.policy)}, at {baseline.frames_per_episode:.0f} frames, "
         f"{100 * baseline.accuracy.mean:.1f}%: {points}."

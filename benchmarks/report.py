@@ -6,6 +6,7 @@ scripts and every outside address, and control characters are taken out before a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,14 +18,16 @@ from vz_agents.trajectory import Trajectory
 from vz_env.errors import UnknownEpisode
 
 from .charts import Point, draw_frames_chart, draw_learning_chart
+from .exports import FigureRows
 from .headline import Headline, find_headline
 from .records import write_atomically
 from .reproducibility import shared_settings
 from .results import EvalResult, paired
 from .selection import choose_trajectories
 from .tables import cheating_note, comparison_cells, group_rows, policy_label, shown_columns
-from .thumbnails import plan_thumbnails
+from .thumbnails import FIRST_EPISODES, plan_thumbnails
 from .viewer import EpisodeView, clean_text, view_episode
+from .yardsticks import chance_of
 
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
@@ -32,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["REPORT_NAME", "write_report"]
 
 REPORT_NAME: Final = "report.html"
-
-FigureRows = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-"""A table beside the main one: title, columns, rows."""
 
 _COSTS: Final = (
     ("frames_per_episode", "frames looked at per episode", "frames"),
@@ -56,6 +56,7 @@ def write_report(
     title: str = "VideoZoomer-Gym",
     main: str = "",
     baseline: str = "",
+    most_seconds: float = math.inf,
 ) -> Path:
     """Write `report.html`.
 
@@ -71,6 +72,7 @@ def write_report(
         title: of the page.
         main: see `find_headline`.
         baseline: see `find_headline`.
+        most_seconds: after which episodes are shown without their frames, which are decoded anew.
 
     Returns:
         Path of the file.
@@ -98,12 +100,11 @@ def write_report(
             breakdowns=[
                 (clean_text(group), group_rows(results, group)) for group in groups if _is_varied(results, group)
             ],
-            episodes=_views(trajectories, dataset),
-            errors=[
-                (policy_label(result), clean_text(name), count)
-                for result in results
-                for name, count in result.errors.items()
-            ],
+            episodes=_views(trajectories, dataset, most_seconds),
+            shown=_shown_policies(trajectories),
+            counts=(sum(map(len, trajectories)), sum(result.episodes for result in results)),
+            chance=_chance(dataset),
+            errors=_errors(results),
             notes=[clean_text(note) for note in notes],
         )
     )
@@ -177,13 +178,37 @@ def _is_varied(results: Sequence[EvalResult], group: str) -> bool:
     return len({one.value for result in results for one in result.groups if one.group == group}) > 1
 
 
-def _views(trajectories: Sequence[Sequence[Trajectory]], dataset: Dataset | None) -> list[list[EpisodeView]]:
+def _errors(results: Sequence[EvalResult]) -> list[str]:
+    """A line for each type of failure: how many episodes of whom ended in it."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        for name, count in result.errors.items():
+            found.setdefault(clean_text(name), []).append(f"{policy_label(result)} {count}")
+    return [f"{name}: {', '.join(counts)}" for name, counts in sorted(found.items())]
+
+
+def _chance(dataset: Dataset | None) -> str:
+    """What guessing gives, in percent; empty where nothing has options."""
+    chance = math.nan if dataset is None else chance_of(dataset)
+    return "" if math.isnan(chance) else f"{100 * chance:.1f}%"
+
+
+def _shown_policies(trajectories: Sequence[Sequence[Trajectory]]) -> dict[str, str]:
+    """Names of the policies whose episodes are shown, each with the word that the page's filters know it by."""
+    names = dict.fromkeys(clean_text(one.policy) for group in trajectories for one in group)
+    return {name: f"policy-{number}" for number, name in enumerate(names)}
+
+
+def _views(
+    trajectories: Sequence[Sequence[Trajectory]], dataset: Dataset | None, most_seconds: float
+) -> list[list[EpisodeView]]:
     """Views of the chosen episodes; one that the dataset does not hold (any more) is left out."""
     if dataset is None:
         return []
-    groups = []
-    plan = plan_thumbnails(sum(map(len, trajectories)))
+    groups: list[list[EpisodeView]] = []
+    large, small = plan_thumbnails(sum(map(len, trajectories)), most_seconds=most_seconds)
     for group in trajectories:
+        plan = large if sum(map(len, groups)) < FIRST_EPISODES and not large.is_spent else small
         try:
             groups.append([view_episode(trajectory, dataset, plan) for trajectory in group])
         except UnknownEpisode:

@@ -82,11 +82,17 @@ class PairedTest:
         """One line, in points of a hundred."""
         if math.isnan(self.difference):
             return "no question was graded in both"
+        changed = f"gained {self.gained}, lost {self.lost}"
+        if math.isnan(self.standard_error):
+            return (
+                f"{100 * self.difference:+.1f} points over {self.questions} question{'s' * (self.questions != 1)} "
+                f"about one video, which says nothing about others; {changed}"
+            )
         p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         return (
             f"{100 * self.difference:+.1f} points (standard error {100 * self.standard_error:.1f}, "
-            f"{p_value}) over {self.questions} questions in {self.clusters} clusters; gained "
-            f"{self.gained}, lost {self.lost}; {100 * self.minimum_detectable:.1f} points would have been found"
+            f"{p_value}) over {self.questions} questions about {self.clusters} videos; {changed}; "
+            f"{100 * self.minimum_detectable:.1f} points would have been found"
         )
 
 

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 CHEATING_MARK: Final = "†"
+_WIDE: Final = 3  # policies whose intervals fit side by side on a terminal
 
 
 def comparison_table(results: Iterable[EvalResult]) -> Table:
@@ -46,9 +47,9 @@ def group_table(results: Iterable[EvalResult], group: str = "task") -> Table:
     table = Table()
     table.add_column(Text(clean_text(group)))
     table.add_column("questions", justify="right")
-    for result in listed:
-        table.add_column(Text(policy_label(result)), justify="right")
-    for value, count, cells in group_rows(listed, group):
+    for result in listed:  # folded, not cut: names of baselines differ at their end
+        table.add_column(Text(policy_label(result)), justify="right", overflow="fold")
+    for value, count, cells in group_rows(listed, group, with_intervals=len(listed) <= _WIDE):
         table.add_row(Text(value), str(count), *(Text(cell) for cell in cells))
     return table
 
@@ -73,23 +74,23 @@ def comparison_cells(result: EvalResult, columns: Iterable[str]) -> tuple[str, .
     return tuple(_CELLS[name](result) for name in columns)
 
 
-def _accuracy(result: EvalResult) -> str:
-    worst = f" (errors as wrong: {_percent(result.accuracy_errors_wrong)})" if result.errors else ""
-    return f"{result.accuracy}{worst}"
-
-
 def _questions(result: EvalResult) -> str:
-    ungraded = result.episodes - result.graded - sum(result.errors.values())
-    return f"{result.graded}{f' (+{ungraded} ungraded)' if ungraded else ''}"
+    """How many were graded, and what became of the others but the errors, which have a column."""
+    ungraded = result.episodes - result.graded - sum(result.errors.values()) - result.invalid
+    rest = [f"{count} {word}" for count, word in ((ungraded, "ungraded"), (result.invalid, "invalid")) if count > 0]
+    return f"{result.graded} (+{', '.join(rest)})" if rest else str(result.graded)
 
 
-def group_rows(results: Sequence[EvalResult], group: str) -> list[tuple[str, int, list[str]]]:
+def group_rows(
+    results: Sequence[EvalResult], group: str, *, with_intervals: bool = True
+) -> list[tuple[str, int, list[str]]]:
     """(value, questions, a cell for each policy) for every value of a group."""
     found = {(one.value, result.run): one for result in results for one in result.groups if one.group == group}
     rows = []
     for value in sorted({value for value, _ in found}, key=value_order):
         line = [found.get((value, result.run)) for result in results]
-        cells = [str(one.accuracy) if one is not None else "–" for one in line]
+        shown = [None if one is None else one.accuracy for one in line]
+        cells = ["–" if one is None else str(one) if with_intervals else _share(one.mean) for one in shown]
         rows.append((clean_text(value), max(one.episodes for one in line if one is not None), cells))
     return rows
 
@@ -113,7 +114,8 @@ def _percent(value: float) -> str:
 
 _CELLS: Final[Mapping[str, Callable[[EvalResult], str]]] = {
     "policy": policy_label,
-    "accuracy % (95%)": _accuracy,
+    "accuracy % (95%)": lambda result: str(result.accuracy),
+    "errors as wrong %": lambda result: _share(result.accuracy_errors_wrong) if result.errors else "–",
     "s.e.": lambda result: _share(result.standard_error),
     "macro %": lambda result: _share(result.macro),
     "questions": _questions,
@@ -125,4 +127,4 @@ _CELLS: Final[Mapping[str, Callable[[EvalResult], str]]] = {
     "unparsed": lambda result: str(result.unparsed),
     "errors": lambda result: str(sum(result.errors.values())),
 }
-_OPTIONAL: Final = frozenset({"macro %", "tokens", "unparsed"})
+_OPTIONAL: Final = frozenset({"errors as wrong %", "macro %", "tokens", "unparsed"})

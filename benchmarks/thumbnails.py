@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +28,11 @@ from vz_env.video.opening import open_reader
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
 
-__all__ = ["MAX_THUMBNAILS", "Thumbnail", "ThumbnailPlan", "draw_thumbnails", "plan_thumbnails"]
+__all__ = ["FIRST_EPISODES", "MAX_THUMBNAILS", "Thumbnail", "ThumbnailPlan", "draw_thumbnails", "plan_thumbnails"]
 
 MAX_THUMBNAILS: Final = 32  # of a turn; more are thinned out evenly
 MAX_PAGE_BYTES: Final = 24 << 20  # of all pictures of a page together
+FIRST_EPISODES: Final = 16  # of many, those that are drawn large
 _MANY_EPISODES: Final = 60
 _STRIP_FRAMES: Final = 12
 
@@ -52,13 +55,32 @@ class ThumbnailPlan:
     quality: int = 72
     is_strip: bool = False
     bytes_left: int = field(default=MAX_PAGE_BYTES)
+    until: float = math.inf
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the page has as many pictures as it can hold, or drawing them has taken as long as it may."""
+        return self.bytes_left <= 0 or time.monotonic() > self.until
 
 
-def plan_thumbnails(episodes: int) -> ThumbnailPlan:
-    """Large pictures for a few episodes; for many, the frames of a turn side by side in one small one."""
+def plan_thumbnails(episodes: int, *, most_seconds: float = math.inf) -> tuple[ThumbnailPlan, ThumbnailPlan]:
+    """How the first few episodes of a page are drawn, and how the others are.
+
+    Large pictures one by one for a few episodes; where there are many, the frames of a turn side by side in one small
+    picture for those behind them.
+
+    Args:
+        episodes: how many there are.
+        most_seconds: after which no more frames are drawn; frames of long videos take their time.
+    """
+    until = time.monotonic() + most_seconds
     if episodes <= _MANY_EPISODES:
-        return ThumbnailPlan()
-    return ThumbnailPlan(max_pixels=64 * 36, max_count=_STRIP_FRAMES, quality=50, is_strip=True)
+        plan = ThumbnailPlan(until=until)
+        return plan, plan
+    large = MAX_PAGE_BYTES // 4
+    strips = ThumbnailPlan(max_pixels=64 * 36, max_count=_STRIP_FRAMES, quality=50, is_strip=True, until=until)
+    strips.bytes_left -= large
+    return ThumbnailPlan(bytes_left=large, until=until), strips
 
 
 def draw_thumbnails(
@@ -66,8 +88,8 @@ def draw_thumbnails(
 ) -> tuple[list[tuple[Thumbnail, ...]], str]:
     """Thumbnails of each turn, and why there are none."""
     nothing: list[tuple[Thumbnail, ...]] = [() for _ in trajectory.turns]
-    if plan.bytes_left <= 0:
-        return nothing, "The frames are left out: the page has as many as it can hold."
+    if plan.is_spent:
+        return nothing, "The frames are left out: the page has as many as it can hold, or as there was time to draw."
     try:
         reader = open_reader(episode.video_path, root=dataset.root)
         drawn = []
@@ -91,8 +113,8 @@ def _turn(reader: Any, times: Sequence[float], key: AnswerKey, plan: ThumbnailPl
         label = f"{times[0]:.1f}s to {times[-1]:.1f}s{', * shows evidence: ' + marks if any(hits) else ''}"
         yield Thumbnail(source=_data_uri(strip, plan.quality), label=label, is_evidence=any(hits))
         return
-    for frame, time, hit in zip(batch.frames, times, hits, strict=True):
-        yield Thumbnail(source=_data_uri(frame, plan.quality), label=f"{time:.2f}s", is_evidence=hit)
+    for frame, moment, hit in zip(batch.frames, times, hits, strict=True):
+        yield Thumbnail(source=_data_uri(frame, plan.quality), label=f"{moment:.2f}s", is_evidence=hit)
 
 
 def _pictures(paths: Sequence[Path], dataset: Dataset, plan: ThumbnailPlan) -> Iterator[Thumbnail]:

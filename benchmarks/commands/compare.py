@@ -16,7 +16,7 @@ from ..official import knowledge_gain
 from ..reproducibility import differences
 from ..results import EvalResult, paired
 from ..runner import RUNS_NAME
-from .report import load_results, read_json
+from ..sheets import load_results, read_json
 
 __all__ = ["CompareArgs", "run_compare"]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import tyro
 
@@ -16,20 +17,21 @@ from vz_env.errors import ConfigError, DatasetError, VZError
 
 from ..adapters.catalogue import BENCHMARKS
 from ..console import note, show, show_table
-from ..exports import write_exports
+from ..exports import FigureRows, write_exports
 from ..headline import find_headline
-from ..records import EpisodeRecord, read_records
-from ..report import FigureRows, write_report
-from ..results import EvalResult, summarise
-from ..runner import RESULTS_NAME, RUNS_NAME
+from ..report import write_report
+from ..results import EvalResult
 from ..selection import choose_trajectories
+from ..sheets import Sheet, load_sheets, read_json, tell_apart
 from ..tables import comparison_table
+from ..yardsticks import missing_baselines
 from .eval import CONFIG_NAME, DatasetArgs, open_dataset
 from .score import figure_rows, known_verdicts
 
-__all__ = ["CURVE_NAME", "ReportArgs", "find_dataset", "load_results", "read_json", "run_report"]
+__all__ = ["CURVE_NAME", "ReportArgs", "find_dataset", "run_report"]
 
 CURVE_NAME = "learning_curve.jsonl"
+_SLUG: Final = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,96 +39,81 @@ class ReportArgs:
     """Write report.html, and the table as CSV, Markdown and LaTeX, for one or more folders of results."""
 
     run: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders that `vz eval` or `vz demo` wrote; the page is written into the first."""
+    """Folders that `vz eval` or `vz demo` wrote; the page is written into the first, one for each dataset."""
     out: Path | None = None
     """Another folder to write into."""
-    episodes: int = 10
-    """How many episodes can be browsed; up to 1,000 fit into a page."""
+    episodes: int = 1000
+    """Most episodes that can be browsed: those of the main policy first."""
+    frames_seconds: float = 120.0
+    """Longest that frames are decoded for the page; episodes after that are shown without."""
     main: str = ""
     """Name of the policy the report is about; by default the most accurate that zooms."""
     baseline: str = ""
     """Name of the policy it is measured against; by default the most accurate that looks and never zooms."""
 
 
-def load_results(folder: Path) -> tuple[list[EvalResult], list[str]]:
-    """Read the results of a folder, one for each policy, and sentences about what was left out.
-
-    Results of an older version of the code than the last are left out: a table must not mix them. Policies that share a
-    name (another seed, another budget) are told apart by the first letters of their run.
-
-    Raises:
-        DatasetError: there are no results, or they are broken.
-    """
-    records = read_records(folder / RESULTS_NAME)
-    if not records:
-        raise DatasetError(f"{folder / RESULTS_NAME} holds no result yet; run `vz eval --out {folder}` first")
-    runs = read_json(folder / RUNS_NAME)
-    code = {run: _field(runs, run, "code") for run in {record.run for record in records}}
-    newest = code[records[-1].run]
-    kept: dict[str, dict[str, EpisodeRecord]] = {}
-    for record in records:
-        if code[record.run] == newest:
-            kept.setdefault(record.run, {})[record.key] = record
-    left_out = len({run for run in code if code[run] != newest})
-    notes = [f"{left_out} evaluations by other versions of the code are left out."] if left_out else []
-    return _tell_apart([summarise(list(group.values())) for group in kept.values()]), notes
-
-
 def run_report(args: ReportArgs) -> int:
     """Run the command; returns its exit code."""
-    results, descriptions, notes = _load_all(args.run)
-    dataset, trouble = find_dataset(args.run[0])
+    sheets = load_sheets(args.run)
+    for sheet in sheets:
+        out = sheet.folders[0] if args.out is None else args.out
+        if args.out is not None and len(sheets) > 1:
+            out = args.out / _SLUG.sub("-", sheet.name).strip("-")
+        _write(sheet, out, args)
+    return 0
+
+
+def _write(sheet: Sheet, out: Path, args: ReportArgs) -> None:
+    """The page of one dataset, the tables beside it, and the table on the terminal."""
+    results, notes = tell_apart(sheet.results), sheet.notes
+    dataset, trouble = _find_dataset_of(sheet)
+    if dataset is not None:
+        missing = missing_baselines([one.policy for one in results], dataset)
+        trouble = f"Baselines that are not here: {', '.join(missing)}. {_command(sheet.folders[0])}" if missing else ""
     if trouble:
         note(trouble)
         notes.append(trouble)
-    out = args.out or args.run[0]
-    curve_path = args.run[0] / CURVE_NAME
+    if sheet.has_several_codes:
+        notes.append("These runs were made by different versions of the code.")
+    curve_path = sheet.folders[0] / CURVE_NAME
     headline = find_headline(results, main=args.main, baseline=args.baseline)
-    chosen = choose_trajectories(headline.main, headline.baseline, limit=args.episodes) if headline else []
+    first, rival = (headline.main, headline.baseline) if headline else (results[0], None)
+    figures = _figures(sheet.folders, results, dataset)
     path = write_report(
         out,
         results,
         dataset=dataset,
-        trajectories=chosen,
+        trajectories=choose_trajectories(first, rival, limit=args.episodes, others=results),
         learning_curve=_read_curve(curve_path) if curve_path.exists() else (),
-        descriptions=descriptions,
-        figures=_figures(args.run, results, dataset),
+        descriptions=sheet.descriptions,
+        figures=figures,
         notes=notes,
         main=args.main,
         baseline=args.baseline,
+        most_seconds=args.frames_seconds,
     )
-    exports = write_exports(out, results)
+    exports = write_exports(out, results, figures)
     show_table(comparison_table(results))
     show(f"report: {path}   also {', '.join(export.name for export in exports)}")
-    return 0
 
 
-def _load_all(folders: Sequence[Path]) -> tuple[list[EvalResult], dict[str, Any], list[str]]:
-    """The results of all folders, one for each run, what the runs depend on, and what was left out.
+def _command(folder: Path) -> str:
+    """The command that adds the baselines to a folder."""
+    config = read_json(folder / CONFIG_NAME).get("data") or {}
+    names = ("benchmark",) if config.get("benchmark") else ("dataset", "split")
+    words = [f"--{name} {shlex.quote(str(config[name]))}" for name in (*names, "root") if config.get(name)]
+    return f"Add them: vz eval {' '.join(words)} --policy baselines --out {shlex.quote(str(folder))}"
 
-    Raises:
-        ConfigError: no folder, or results of different datasets, which no table compares.
-        DatasetError: a folder has no results.
-    """
-    if not folders:
-        raise ConfigError("a report wants at least one folder of results")
-    results: dict[str, EvalResult] = {}
-    descriptions: dict[str, Any] = {}
-    notes: list[str] = []
-    for folder in folders:
-        found, left_out = load_results(folder)
-        descriptions |= read_json(folder / RUNS_NAME)
-        notes += left_out
-        for result in found:
-            results.setdefault(result.run, result)
-    datasets = {(one.dataset, one.split) for one in results.values() if one.dataset}
-    if len(datasets) > 1:
-        names = ", ".join(sorted(f"{name} {split}" for name, split in datasets))
-        raise ConfigError(f"these results are of different datasets ({names}): write a report for each")
-    codes = {_field(descriptions, run, "code") for run in results}
-    if len(codes) > 1:
-        notes.append("These runs were made by different versions of the code.")
-    return _tell_apart(list(results.values())), descriptions, notes
+
+def _find_dataset_of(sheet: Sheet) -> tuple[Dataset | None, str]:
+    """The dataset of a sheet, as one of its folders names it, or None and why."""
+    trouble = ""
+    for folder in sheet.folders:
+        dataset, why = find_dataset(folder)
+        if dataset is not None and sheet.name in ("", f"{dataset.name} {dataset.split}".strip()):
+            return dataset, ""
+        trouble = trouble or why
+    return None, trouble or f"No episodes are shown: {sheet.folders[0]} was last used for another dataset."
 
 
 def _figures(folders: Sequence[Path], results: Sequence[EvalResult], dataset: Dataset | None) -> list[FigureRows]:
@@ -141,14 +128,6 @@ def _figures(folders: Sequence[Path], results: Sequence[EvalResult], dataset: Da
             f"The same as its own scorer counts (parser {official})",
             *figure_rows(results, dataset, parser=official, denominator="official", verdicts=verdicts),
         ),
-    ]
-
-
-def _tell_apart(results: Sequence[EvalResult]) -> list[EvalResult]:
-    names = Counter(result.policy for result in results)
-    return [
-        replace(result, policy=f"{result.policy} #{result.run[:4]}") if names[result.policy] > 1 else result
-        for result in results
     ]
 
 
@@ -168,26 +147,6 @@ def find_dataset(folder: Path) -> tuple[Dataset | None, str]:
         return open_dataset(args), ""
     except (VZError, KeyError) as fault:
         return None, f"No episodes are shown: {fault}"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A small JSON file beside the results.
-
-    Raises:
-        DatasetError: it cannot be read, or holds no object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise DatasetError(f"cannot read {path}: {fault}") from fault
-    if not isinstance(value, dict):
-        raise DatasetError(f"wanted {path} to hold a JSON object")
-    return value
-
-
-def _field(runs: Mapping[str, Any], run: str, name: str) -> str:
-    value = runs.get(run)
-    return str(value.get(name, "")) if isinstance(value, dict) else ""
 
 
 def _read_curve(path: Path) -> list[dict[str, Any]]:

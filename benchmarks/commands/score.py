@@ -23,6 +23,7 @@ from ..judge import Judge, judge_answers, read_verdicts
 from ..official import Figure, official_figures
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
+from ..sheets import load_results
 from ..submissions import only_run, read_choices, write_submission
 from ..tables import policy_label
 from ..viewer import clean_text
@@ -56,7 +57,7 @@ class ScoreArgs:
 
 def run_score(args: ScoreArgs) -> int:
     """Run the command; returns its exit code."""
-    from .report import find_dataset, load_results
+    from .report import find_dataset
 
     results, notes = load_results(args.run)
     dataset, trouble = find_dataset(args.run)
@@ -132,7 +133,7 @@ def figure_table(
     names, rows = figure_rows(results, dataset, parser=parser, denominator=denominator, verdicts=verdicts)
     table = Table(caption=f"parser {parser}, denominator {denominator}", caption_justify="left")
     for number, name in enumerate(names):
-        table.add_column(Text(name), justify="right" if number else "left", no_wrap=not number)
+        table.add_column(Text(name), justify="right" if number else "left", no_wrap=not number, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     return table

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import tyro
 
-from ..commands.report import load_results
 from ..console import note, show
 from ..demo import DemoArgs, run_demo
 from ..results import EvalResult, compare_runs
+from ..sheets import load_results
 from ..statistics import Interval, accuracy
 
 __all__ = ["DemoSeedsArgs", "markdown_table", "run_study"]

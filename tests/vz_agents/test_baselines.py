@@ -168,3 +168,8 @@ def test_oracle_answers_open_questions(key, answer):
 def test_baselines_refuse_impossible_numbers(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
+
+
+def test_random_zoom_does_not_ask_again_for_all_of_a_short_video():
+    seen = [observe(turn=turn, duration_seconds=4.0) for turn in range(2)]
+    assert [type(parse_action(action)) for action in RandomZoom().act(seen)] == [Zoom, Answer]

@@ -172,3 +172,33 @@ def test_all_baselines_play_a_subtitled_benchmark(roots, tmp_path, capsys):
     printed = capsys.readouterr().out
     for name in ("Blind", "FirstFrames-32", "UniformSampling-128", "RandomZoom", "SubtitleSearch"):
         assert name in printed
+
+
+def test_a_report_of_everything_writes_a_page_for_each_dataset_and_names_what_is_missing(roots, tmp_path, capsys):
+    for name in ("mlvu-dev", "vnbench"):
+        words = ["eval", "--benchmark", name, "--root", str(roots[name]), "--out", str(tmp_path / "runs" / name)]
+        assert main([*words, "--policy", "blind", "uniform@8"]) == 0
+    (tmp_path / "runs" / "page").mkdir()
+    capsys.readouterr()
+    assert main(["report", *map(str, sorted((tmp_path / "runs").iterdir()))]) == 0
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "page holds no results.jsonl: left out" in said
+    assert "Baselines that are not here: first-frames, uniform@16, uniform@32, uniform@64, uniform@128, random." in said
+    assert f"vz eval --benchmark mlvu-dev --root {roots['mlvu-dev']} --policy baselines" in said
+    page = (tmp_path / "runs" / "mlvu-dev" / "report.html").read_text()
+    assert page.count("<article>") == 24  # every trajectory of both, the invalid and ungraded ones too
+    assert page.count('type="radio"') == 3
+    assert "Guessing gives" in page
+    assert "M-Avg (macro),8," in (tmp_path / "runs" / "mlvu-dev" / "figures.csv").read_text()
+    assert (
+        main(
+            [
+                "report",
+                *map(str, (tmp_path / "runs" / "mlvu-dev", tmp_path / "runs" / "vnbench")),
+                "--out",
+                str(tmp_path / "both"),
+            ]
+        )
+        == 0
+    )
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {"MLVU-dev", "VNBench-test"}

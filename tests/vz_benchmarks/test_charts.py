@@ -42,6 +42,15 @@ def test_labels_of_equal_points_do_not_lie_on_one_another():
     assert all(below - above >= 15 for above, below in pairwise(heights))
 
 
+def test_policies_that_differ_in_a_number_are_one_curve():
+    labels = [("Uniform-64 by x", 64.0), ("Uniform-8 by x", 8.0), ("Uniform-16 by x", 16.0), ("Other-2", 30.0)]
+    drawn = parse(draw_frames_chart([point(label=label, frames=frames) for label, frames in labels]))
+    (curve,) = [path for path in drawn.iter("path") if path.get("class") == "curve"]
+    across = [float(pair.split()[0]) for pair in curve.get("d")[1:].split("L")]
+    assert across == sorted(across)
+    assert [group.find("text").text for group in drawn.findall("g")] == ["Uniform-64 by x", "8", "16", "Other-2"]
+
+
 @pytest.mark.parametrize("points", [[], [point(mean=math.nan)], [point(frames=math.nan)]])
 def test_frames_chart_without_figures_is_empty(points):
     assert draw_frames_chart(points) == ""

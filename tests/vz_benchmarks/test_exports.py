@@ -9,7 +9,16 @@ import subprocess
 import pytest
 
 from vz_agents.trajectory import TokenRecord, Trajectory
-from vz_benchmarks.exports import groups_csv, results_csv, results_latex, results_markdown, write_exports
+from vz_benchmarks.exports import (
+    figures_csv,
+    figures_latex,
+    figures_markdown,
+    groups_csv,
+    results_csv,
+    results_latex,
+    results_markdown,
+    write_exports,
+)
 from vz_benchmarks.records import EpisodeRecord
 from vz_benchmarks.results import summarise
 
@@ -84,10 +93,27 @@ def test_latex_compiles(results, tmp_path):
     subprocess.run(["pdflatex", "-halt-on-error", "x.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
-def test_all_four_are_written_beside_the_page(results, tmp_path):
+def test_all_are_written_beside_the_page(results, tmp_path):
     paths = write_exports(tmp_path, results)
     assert [path.name for path in paths] == ["report.csv", "groups.csv", "report.md", "report.tex"]
     assert all(path.stat().st_size for path in paths)
+    paths = write_exports(tmp_path, results, [("Figures", ["figure", "questions", "P"], [["micro", "4", "75.0"]])])
+    assert {path.name for path in paths} >= {"figures.csv"}
+    assert "| micro | 4 | 75.0 |" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "report.tex").read_text().count(r"\begin{tabular}") == 2
+
+
+def test_a_benchmarks_figures_are_safe_cells_too():
+    figures = [(HOSTILE, ["figure", "questions", HOSTILE], [["M-Avg (macro)", "8", "28.6"], [HOSTILE, "1", "–"]])]
+    rows = list(csv.DictReader(io.StringIO(figures_csv(figures))))
+    assert (rows[0]["figure"], rows[0]["value"]) == ("M-Avg (macro)", "28.6")
+    assert rows[1]["value"] == ""
+    assert rows[1]["figure"].startswith("'=cmd")
+    assert "\\input" not in figures_latex(figures)
+    assert figures_latex(figures).startswith("% =cmd")
+    assert figures_latex(figures).count("\n% ") == 0  # no line of a title can leave its comment
+    table = figures_markdown(figures).splitlines()[2:]
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
 
 
 def test_nothing_played_is_empty_and_not_nan():

@@ -121,8 +121,21 @@ def test_choice_is_mixed_side_by_side_and_bounded():
 
 def test_choice_without_a_baseline_and_with_failures():
     result = make_result({"a": None, "b": None}, status="error:X")
-    assert [group[0].episode_id for group in choose_trajectories(result)] in (["a"], ["b"])
+    assert sorted(group[0].episode_id for group in choose_trajectories(result)) == ["a", "b"]
     assert choose_trajectories(summarise([])) == []
+
+
+def test_every_trajectory_is_chosen_once_where_there_is_room():
+    names = [f"e{number}" for number in range(40)]
+    scores = {name: (None, 0.0, 1.0)[number % 3] for number, name in enumerate(names)}
+    mine, theirs = make_result(scores, name="mine"), make_result(dict.fromkeys(names, 0.0), name="theirs")
+    failed = make_result(dict.fromkeys(names, None), name="failed", status="error:X")
+    chosen = [
+        one for group in choose_trajectories(mine, theirs, limit=1000, others=[mine, theirs, failed]) for one in group
+    ]
+    assert len(chosen) == len({id(one) for one in chosen}) == 120
+    assert {one.policy for one in chosen} == {"mine", "theirs", "failed"}
+    assert len([group for group in choose_trajectories(mine, theirs, limit=7, others=[failed])]) < 7
 
 
 def test_a_hostile_episode_is_data(tmp_path):
