@@ -4,6 +4,9 @@ Every step leaves its result in the run folder under its final name once it is c
 was rejected, `exemplars.json`), with reflection `student/`, `student.jsonl` and `reflections.jsonl`, and `sft/`. What
 is on the way there is kept too, and taken up again: `attempts.jsonl`, `repairs.jsonl`, `replies.jsonl` of a server, and
 the checkpoints of SFT.
+
+Of several processes, the main one plays teacher and student and writes the files, and the others read them; SFT is the
+work of all.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from .exemplars import EXEMPLARS, ExemplarConfig, collect_exemplars, read_exempl
 from .fitting import Stopped, drop_checkpoints, fit, never
 from .model import LanguageModel
 from .policy import Policy, needs_frames
+from .processes import ALONE, Processes
 from .run_models import begin_model, reload_model, system_of
 from .stages import Stage, silent
 from .student import collect_reflections, mix_reflections, train_student
@@ -32,7 +36,13 @@ SFT_FOLDER: Final = "sft"
 
 
 def cold_start(
-    train: Dataset, out: Path, config: TrainConfig, *, stage: Stage = silent, should_stop: Stopped = never
+    train: Dataset,
+    out: Path,
+    config: TrainConfig,
+    *,
+    stage: Stage = silent,
+    should_stop: Stopped = never,
+    processes: Processes = ALONE,
 ) -> LanguageModel | None:
     """SFT on the exemplars of a teacher, and on reflections where they are asked for; the result is kept in `sft/`.
 
@@ -42,6 +52,7 @@ def cold_start(
         config: how; with `cold_start=False` the result is the untrained weights.
         stage: shows progress.
         should_stop: asked after every step of SFT.
+        processes: that train together.
 
     Returns:
         The model; None when stopped.
@@ -50,19 +61,22 @@ def cold_start(
     if folder.is_dir():
         return reload_model(folder, config)
     if not config.cold_start:
-        save_policy(folder, begin_model(train, out, config, stage=stage), name="Start", **system_of(config))
+        begun = processes.main_first(lambda: begin_model(train, out, config, stage=stage))
+        processes.first(lambda: save_policy(folder, begun, name="Start", **system_of(config)))
         return reload_model(folder, config)
-    chosen = collect(train, out / EXEMPLARS, config, stage=stage)
+    chosen = processes.main_first(lambda: collect(train, out / EXEMPLARS, config, stage=stage))
+    given = {"stage": stage, "should_stop": should_stop, "processes": processes}
     if config.reflection:
-        student = train_student(train, out, config, chosen, stage=stage, should_stop=should_stop)
+        student = train_student(train, out, config, chosen, **given)
         if student is None:
             return None
-        chosen = mix_reflections(chosen, collect_reflections(train, out, config, student, stage=stage), config)
-    model = begin_model(train, out, config, stage=stage)
-    if not fit(model, chosen, train, out, config, stage=stage, should_stop=should_stop):
+        repaired = processes.main_first(lambda: collect_reflections(train, out, config, student, stage=stage))
+        chosen = mix_reflections(chosen, repaired, config)
+    model = processes.main_first(lambda: begin_model(train, out, config, stage=stage))
+    if not fit(model, chosen, train, out, config, **given):
         return None
-    save_policy(folder, model, name="SFT", **system_of(config))
-    drop_checkpoints(out)
+    processes.first(lambda: save_policy(folder, model, name="SFT", **system_of(config)))
+    processes.first(lambda: drop_checkpoints(out))
     return reload_model(folder, config)
 
 

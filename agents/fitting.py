@@ -12,6 +12,7 @@ from vz_env.env import VideoZoomEnv
 
 from .checkpoint import Checkpoints
 from .model import LanguageModel
+from .processes import ALONE, Processes
 from .seen_examples import seen_examples
 from .sft import SFTConfig, example_of, train_sft
 from .stages import Stage
@@ -40,6 +41,7 @@ def fit(
     title: str = "SFT",
     budget: Budget | None = None,
     should_stop: Stopped = never,
+    processes: Processes = ALONE,
 ) -> bool:
     """Train a model on trajectories of the train split; returns whether it came to the end."""
     sft: SFTConfig = config.seeded().sft
@@ -61,6 +63,7 @@ def fit(
             checkpoints=Checkpoints(out / _checkpoints_of(title), keep=1),
             should_stop=should_stop,
             on_progress=lambda made: progress(made.step, made.steps),
+            processes=processes,
         )
     return last.step == last.steps
 

@@ -96,6 +96,18 @@ class Processes:
         self.gather(lambda: made.append(work()) if self.is_main else None)
         return made[0] if made else None
 
+    def main_first(self, work: Callable[[], T]) -> T:
+        """Do a piece of work in the main process, and then in the others, who find on the disk what it left.
+
+        Raises:
+            ProcessFailed: another process failed at it, or is gone.
+            Exception: whatever this process's own work raised.
+        """
+        made: list[T] = []
+        for is_turn in (self.is_main, not self.is_main):
+            self.gather(lambda is_turn=is_turn: made.append(work()) if is_turn else None)
+        return made[0]
+
     @torch.no_grad()
     def sum_gradients(self, weights: Sequence[Tensor]) -> None:
         """Give every process the sum of all their gradients; where none has one for a weight, there stays none.

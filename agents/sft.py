@@ -3,7 +3,7 @@
 The loss is the cross-entropy of the tokens that the policy wrote; the mask comes from the trajectory and never from
 re-tokenised text. Batches are cut by padded token count, shortest with shortest, so that little of them is padding: 3%
 of the demo's. Every random choice derives from (seed, step), so a run that is resumed from a checkpoint ends in the
-same weights as one that was never stopped.
+same weights as one that was never stopped. Several processes divide every batch among them, and sum their gradients.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 import torch
@@ -26,6 +27,7 @@ from .chat import ChatRenderer
 from .checkpoint import Checkpoints
 from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw, muon_adamw
+from .processes import ALONE, Processes
 from .repairs import first_own_turn
 from .trajectory import Trajectory
 
@@ -94,6 +96,7 @@ def train_sft(
     checkpoints: Checkpoints | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[SFTProgress], None] | None = None,
+    processes: Processes = ALONE,
 ) -> SFTProgress:
     """Train on all examples for `config.epochs` epochs.
 
@@ -104,6 +107,7 @@ def train_sft(
         checkpoints: where to write one every `config.checkpoint_every` steps, and to go on from the newest.
         should_stop: asked after every step; once true, a checkpoint is written and the call returns.
         on_progress: called after every step.
+        processes: that train together, all called with the same; the main one writes checkpoints.
 
     Returns:
         The last step; its number is less than `steps` only when stopped.
@@ -122,7 +126,8 @@ def train_sft(
     model.train()
     for step, batch in enumerate(batches[first:], first + 1):
         with _seeded(config.seed, step):
-            loss, right, count = _step(model, [examples[index] for index in batch])
+            loss, right, count = _step(model, [examples[index] for index in batch], processes)
+        processes.sum_gradients(optimizer.weights)
         rise = step / max(1.0, config.warmup * len(batches))
         optimizer.step(scale=min(rise, _cosine(step / len(batches))))
         tokens += count
@@ -130,24 +135,34 @@ def train_sft(
         progress = SFTProgress(step, len(batches), loss, right, speed)
         if on_progress is not None:
             on_progress(progress)
-        is_stopped = step < len(batches) and should_stop()
+        is_stopped = step < len(batches) and any(processes.gather(should_stop))
         is_due = config.checkpoint_every > 0 and step % config.checkpoint_every == 0
         if checkpoints is not None and (is_stopped or is_due):
-            checkpoints.save(step, model, {"policy": optimizer}, {"run": run})
+            processes.first(partial(checkpoints.save, step, model, {"policy": optimizer}, {"run": run}))
         if is_stopped:
             break
     return progress
 
 
-def _step(model: LanguageModel, chosen: Sequence[Example]) -> tuple[float, float, int]:
+def _step(model: LanguageModel, chosen: Sequence[Example], processes: Processes = ALONE) -> tuple[float, float, int]:
     """One backward pass: the loss, the share of written tokens predicted right, padded tokens."""
+    written = sum(sum(example.mask[1:]) for example in chosen)
+    parts = processes.gather(partial(_backward, model, processes.share(chosen), written))
+    return sum(part[0] for part in parts), sum(part[1] for part in parts), sum(part[2] for part in parts)
+
+
+def _backward(model: LanguageModel, chosen: Sequence[Example], among: int) -> tuple[float, float, int]:
+    """What some rows add to the means over the `among` written tokens of a batch; none add nothing."""
+    if not chosen:
+        return 0.0, 0.0, 0
     ids = pad([example.ids for example in chosen], dtype=torch.long).to(model.device)
     mask = pad([example.mask for example in chosen], dtype=torch.long).to(model.device)
     frames = [example.frames for example in chosen] if model.needs_frames else None
     logits, _, written = predict(model, ids, mask, frames)
-    loss = functional.cross_entropy(logits, written)
+    share = len(written) / among
+    loss = functional.cross_entropy(logits, written) * share
     loss.backward()
-    return loss.item(), float((logits.argmax(-1) == written).float().mean()), ids.numel()
+    return loss.item(), float((logits.argmax(-1) == written).float().mean()) * share, ids.numel()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from .language_policy import LanguagePolicy
 from .model import LanguageModel
 from .needle_reflector import NeedleReflector
 from .policy import needs_frames
+from .processes import ALONE, Processes
 from .reflection import REFLECTIONS, choose_wrong, reflect
 from .rollout import collect_rollouts
 from .run_models import begin_model, reload_model, system_of
@@ -40,15 +41,17 @@ def train_student(
     *,
     stage: Stage,
     should_stop: Stopped,
+    processes: Processes = ALONE,
 ) -> LanguageModel | None:
     """The model as exemplars alone make it, whose failures are repaired; None when stopped."""
     folder = out / _STUDENT
     if not folder.is_dir():
-        model = begin_model(train, out, config, stage=stage)
-        if not fit(model, exemplars, train, out, config, stage=stage, title="Student", should_stop=should_stop):
+        model = processes.main_first(lambda: begin_model(train, out, config, stage=stage))
+        given = {"stage": stage, "should_stop": should_stop, "processes": processes}
+        if not fit(model, exemplars, train, out, config, title="Student", **given):
             return None
-        save_policy(folder, model, name="Student", **system_of(config))
-        drop_checkpoints(out, "Student")
+        processes.first(lambda: save_policy(folder, model, name="Student", **system_of(config)))
+        processes.first(lambda: drop_checkpoints(out, "Student"))
     return reload_model(folder, config)
 
 

@@ -3,8 +3,7 @@
 A run folder holds `training.json` (what was asked for), what the cold start leaves (`cold_start`: `exemplars.jsonl`,
 `sft/` and so on), `checkpoints/` (PPO: the newest two and the best), `policy/` (the finished policy),
 `learning_curve.jsonl` and `tensorboard/`. Every stage writes its result under its final name only when it is complete,
-so whatever is there need not be made again. Of several processes, the main one makes the cold start and writes files;
-PPO is the work of all.
+so whatever is there need not be made again. Of several processes, all of them learn, and the main one writes the files.
 """
 
 from __future__ import annotations
@@ -70,16 +69,12 @@ def train_policy(
     if (out / POLICY_FOLDER).is_dir():
         return load_policy(out)
     with explain_memory():
-        begin = partial(cold_start, train, out, config, stage=stage, should_stop=should_stop)
-        start = processes.first(begin)
-        if not processes.is_main and (out / SFT_FOLDER).is_dir():
-            start = begin()  # which finds what the main process has made
+        given = {"stage": stage, "should_stop": should_stop, "processes": processes}
+        start = cold_start(train, out, config, **given)
         if start is None:
             return None
         if config.reinforce:
-            return _reinforce(
-                train, validation, out, config, start, stage=stage, should_stop=should_stop, processes=processes
-            )
+            return _reinforce(train, validation, out, config, start, **given)
         name = "SFT" if config.cold_start else "Start"
         processes.first(lambda: save_policy(out / POLICY_FOLDER, start, name=name, **system_of(config)))
         return load_policy(out)

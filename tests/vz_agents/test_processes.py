@@ -21,11 +21,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vz_agents import ppo as module
+from vz_agents.batching import Example
 from vz_agents.learning_log import read_curve
 from vz_agents.model import LanguageModel
 from vz_agents.ppo import PPO, PPOConfig, TrainingDiverged
 from vz_agents.processes import ALONE, Processes, ProcessFailed, joined
 from vz_agents.sampler import sample_episodes
+from vz_agents.sft import SFTConfig, train_sft
 from vz_agents.train import TrainConfig, train_policy
 from vz_agents.weights import WeightsConfig
 from vz_env.budget import Budget
@@ -84,8 +86,11 @@ def train(model_folder, make_env, processes, config=CONFIG):
         told = [ppo.step()[1] for _ in range(ITERATIONS)]
     finally:
         module.sample_episodes, module.make_batch = sample, make_batch
-    tensors = {f"gradient/{n}/{name}": g for n, step in enumerate(recorder.steps) for name, g in step.items()}
-    tensors |= {f"weight/{name}": weight.clone() for name, weight in model.state_dict().items()}
+    tensors = {f"weight/{name}": weight.clone() for name, weight in model.state_dict().items()}
+    examples = [Example(list(range(5, 5 + n)), [n % 2] * (n // 2) + [1] * (n - n // 2)) for n in range(6, 11)]
+    pace = SFTConfig(epochs=1, batch_tokens=20, lr=1e-4)  # batches of one example and of two
+    tensors["sft/loss/"] = torch.tensor(train_sft(model, examples, pace, processes=recorder).loss)
+    tensors |= {f"gradient/{n}/{name}": g for n, step in enumerate(recorder.steps) for name, g in step.items()}
     metrics = [{k: v for k, v in row.items() if not k.startswith(("time/", "memory/"))} for row in told]
     return tensors, metrics, rows
 
@@ -106,17 +111,20 @@ def tampered(*args, **given):
     return rollouts
 
 
-def run_twice(folder, processes):
-    """A run that one process was asked to stop, and the same again: what `train_policy` returned."""
+def run(folder, processes):
+    """A run that one process was asked to stop in SFT, then in PPO, then not: results, and checkpoints at each stop."""
     train = load_needle(split="train", root=Path((folder / "needle").read_text()), config=NEEDLE)
     held, pace = WeightsConfig(device="cpu"), PPOConfig(iterations=2, prompts=2, samples=2, max_new_tokens=4)
     limits = Budget(overview_frames=12, max_turns=2, max_zooms=1, max_frames=28)
-    config = TrainConfig(model=str(folder / "model"), cold_start=False, weights=held, ppo=pace, budget=limits)
-    given = {"should_stop": lambda: processes.rank == 1, "processes": processes}
-    ended = [train_policy(train, train, folder / "run", replace(config, eval_episodes=3), **given)]
-    ended.append(sorted(path.name for path in (folder / "run").rglob("step-*")))
-    del given["should_stop"]
-    ended.append(train_policy(train, train, folder / "run", replace(config, eval_episodes=3), **given).name)
+    config = TrainConfig(
+        model=str(folder / "model"), sft=SFTConfig(epochs=1), weights=held, ppo=pace, budget=limits, eval_episodes=3
+    )
+    out, is_asked, ended = folder / "run", processes.rank == 1, []
+    for should_stop in (lambda: is_asked, lambda: is_asked and (out / "sft").is_dir(), lambda: False):
+        policy = train_policy(train, train, out, config, should_stop=should_stop, processes=processes)
+        ended.append(policy and policy.name)
+        ended.append(sorted(str(path.relative_to(out)) for path in out.glob("*/step-*")))
+        processes.gather(lambda: None)  # both have looked
     return ended
 
 
@@ -142,7 +150,7 @@ def two_processes(folder: Path) -> None:
             except (ConfigError, ProcessFailed, TrainingDiverged) as fault:
                 faults.append([type(fault).__name__, str(fault)])
 
-        saw["ended"] = run_twice(folder, processes)
+        saw["ended"] = run(folder, processes)
         attempt(trainer([Broken()] * 4 if rank else None).step)
         attempt(lambda: trainer(prompts=1))
         if rank:
@@ -228,9 +236,12 @@ def test_guards_decide_for_both(folder):
 def test_a_run_of_two_processes_leaves_what_a_run_leaves_and_stops_when_one_is_asked_to(folder):
     for rank in (0, 1):
         saw = json.loads((folder / f"saw-{rank}.json").read_text())
-        assert saw["ended"] == [None, ["step-000001"], "PPO"]
+        stops = [None, ["sft-checkpoints/step-000001"], None, ["checkpoints/step-000001"]]
+        assert saw["ended"] == [*stops, "PPO", ["checkpoints/step-000001", "checkpoints/step-000002"]]
     names = {path.name for path in (folder / "run").iterdir()}
-    assert names == {"training.json", "sft", "checkpoints", "policy", "learning_curve.jsonl", "tensorboard"}
+    assert names == {
+        *("training.json", "exemplars.jsonl", "exemplars.json", "attempts.jsonl", "sft", "checkpoints")
+    } | {*("policy", "learning_curve.jsonl", "tensorboard")}
     assert [row["iteration"] for row in read_curve(folder / "run")] == [0, 1]
     assert [row["episodes"] for row in read_curve(folder / "run")] == [4, 8]
     assert len(list((folder / "run" / "tensorboard").iterdir())) == 2  # one writer, opened twice

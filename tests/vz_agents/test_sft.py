@@ -99,6 +99,8 @@ def test_a_step_is_the_gradient_of_the_written_tokens_alone(make_model, monkeypa
     seen = {}
 
     class Spy:
+        weights = ()
+
         def step(self, *, scale):
             seen.update({name: weight.grad.clone() for name, weight in model.lm.named_parameters()})
 
