@@ -202,9 +202,10 @@ def make_observation_space(
         "frames_per_zoom": budget.max_frames_per_zoom,
     }
     limits |= {"searches": budget.max_turns} if grammar.subtitle_search else {}
-    left: dict[str, Space[Any]] = {name: Box(0, limit, shape=(), dtype=np.int64) for name, limit in limits.items()}
+    # A limit of 0 is legal, a Box of one value is not: Gymnasium's checker warns of it.
+    left: dict[str, Space[Any]] = {n: Box(0, max(1, limit), shape=(), dtype=np.int64) for n, limit in limits.items()}
     if budget.max_seconds is not None:
-        left["seconds"] = Box(0.0, float(budget.max_seconds), shape=(), dtype=np.float64)
+        left["seconds"] = Box(0.0, max(1.0, float(budget.max_seconds)), shape=(), dtype=np.float64)
     most_pixels = frame_size[0] * frame_size[1] if frame_size else budget.max_pixels
     return Dict(
         {

@@ -38,6 +38,26 @@ def test_check_env_is_silent_without_frames(make):
     check_env(make(with_frames=False).unwrapped)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"zoom_mode": "forbidden"},
+        {"zoom_mode": "forbidden", "protocol": "videozoomer"},
+        {"budget": {"overview_frames": 0, "max_frames": 0}},
+        {"budget": {"max_seconds": 0, "max_searches": 0}, "eyes": ["subtitle_search"]},
+    ],
+)
+def test_check_env_is_silent_where_a_limit_is_nothing(tiny, options):
+    env = gym.make("VZ/Needle-v0", dataset=tiny, render_mode="rgb_array", **options)
+    check_env(env.unwrapped)
+    env.reset(seed=0)
+    for action in (ZOOM, ANSWER):  # through Gymnasium's checker of every step
+        observation, _, terminated, truncated, _ = env.step(action)
+        assert env.observation_space.contains(observation)
+        if terminated or truncated:
+            break
+
+
 def test_two_environments_play_alike_for_50_steps(make):
     left, right = make(), make()
     assert data_equivalence(left.reset(seed=7), right.reset(seed=7))
