@@ -70,9 +70,9 @@ class RemoteTeacher:
         self._next_at = 0.0
         self._is_known = False  # to the server, since this process began: before that a refusal is the caller's to mend
         self._journal = None if journal is None else Journal(journal)
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, int]] = {}
         for entry in self._journal.entries if self._journal else ():
-            self._known[entry["key"]] = entry["reply"]
+            self._known[entry["key"]] = entry["reply"], entry["prompt_tokens"] + entry["completion_tokens"]
             self._count(entry["prompt_tokens"], entry["completion_tokens"])
             self.usage.requests += 1
 
@@ -103,9 +103,8 @@ class RemoteTeacher:
         async def ask_all() -> list[str]:
             async with self._connect() as client:
                 gate = asyncio.Semaphore(self.config.concurrency)
-                return await asyncio.gather(
-                    *(self._ask(client, gate, self._conversation(one), one.episode.id) for one in observations)
-                )
+                asked = [self._ask(client, gate, self._conversation(one), one.episode.id) for one in observations]
+                return [text for text, _ in await asyncio.gather(*asked)]
 
         return _run(ask_all())
 
@@ -137,7 +136,11 @@ class RemoteTeacher:
         return [*opening, *history, seen_message(observation, images=images)]
 
     async def _play(self, client: AsyncOpenAI, gate: asyncio.Semaphore, run: EpisodeRun) -> Trajectory:
-        """One episode; the environment decodes in a thread, so that other episodes go on."""
+        """One episode; the environment decodes in a thread, so that other episodes go on.
+
+        The metric `tokens` is what the server says that the last request and its reply took: the whole conversation.
+        """
+        tokens = 0
         await asyncio.to_thread(run.reset)
         rules = getattr(run.env.unwrapped, "system_text", None)
         messages = opening_messages(self.config.system, rules)
@@ -145,22 +148,24 @@ class RemoteTeacher:
             messages.append(seen_message(run.observation, images=self.config.images))
             try:
                 # Attempts at the same question are told apart by their seeds: each gets a reply of its own.
-                action = await self._ask(client, gate, messages, f"{run.trajectory.episode_id} {run.seed}")
+                action, tokens = await self._ask(client, gate, messages, f"{run.trajectory.episode_id} {run.seed}")
             except TeacherError as fault:
                 run.fail(fault)
                 break
             messages.append(reply_message(action))
             await asyncio.to_thread(run.step, action)
+        if tokens and not run.trajectory.is_error:
+            run.trajectory.metrics["tokens"] = float(tokens)
         return run.finish()
 
     async def _ask(
         self, client: AsyncOpenAI, gate: asyncio.Semaphore, messages: list[dict[str, Any]], what: str
-    ) -> str:
-        """One reply, of the journal or of the server; `what` tells apart requests of the same words."""
+    ) -> tuple[str, int]:
+        """One reply, of the journal or of the server, and its tokens; `what` tells apart requests of the same words."""
         async with gate:
             if self._journal is None:
-                text, _, _ = await self._request(client, messages)
-                return text
+                text, prompt, completion = await self._request(client, messages)
+                return text, prompt + completion
             asked = f"{self.fingerprint} {what} {json.dumps(messages)}"
             key = hashlib.sha256(asked.encode("utf-8", "backslashreplace")).hexdigest()[:32]
             if key not in self._known:
@@ -169,7 +174,7 @@ class RemoteTeacher:
                 self._journal.append(
                     {"key": key, "reply": text, "prompt_tokens": prompt, "completion_tokens": completion}
                 )
-                self._known[key] = text
+                self._known[key] = text, prompt + completion
             return self._known[key]
 
     async def _request(self, client: AsyncOpenAI, messages: list[dict[str, Any]]) -> tuple[str, int, int]:

@@ -57,7 +57,8 @@ class EvalResult:
     [0, 1], frames and zooms are means over episodes that did not fail, and any of them is NaN when nothing was counted.
     `format_rate` is the share of actions that were legal. `standard_error` is that of accuracy, clustered by video;
     `macro` the mean over tasks; `unparsed` answers were given and could not be read, and are wrong; `invalid` records
-    have no right answer, and are left out. Tokens count what a token policy sampled and was shown.
+    have no right answer, and are left out. Tokens count what a token policy sampled and was
+    shown, or what a server says of it.
     """
 
     policy: str
@@ -143,7 +144,7 @@ def summarise(records: Sequence[EpisodeRecord], *, seed: int = 0, resamples: int
         unparsed=sum(_is_unparsed(record.trajectory) for record in graded),
         invalid=sum("invalid" in record.groups for record in records),
         evidence_coverage=_mean_metric(played, "evidence_coverage"),
-        tokens_per_episode=_mean(len(one.tokens) for one in played if one.tokens is not None),
+        tokens_per_episode=_mean(count for one in played if (count := _tokens(one)) is not None),
         seconds_per_episode=_mean(one.seconds for one in played),
         groups=groups,
         records=tuple(records),
@@ -215,6 +216,11 @@ def _by_group(graded: Sequence[EpisodeRecord], *, seed: int, resamples: int) -> 
         )
         for (group, value), rows in sorted(members.items(), key=lambda item: (item[0][0], value_order(item[0][1])))
     )
+
+
+def _tokens(trajectory: Trajectory) -> float | None:
+    """How long the conversation was: what a token policy kept, or what a server told."""
+    return trajectory.metrics.get("tokens") if trajectory.tokens is None else float(len(trajectory.tokens))
 
 
 def _mean_metric(trajectories: Iterable[Trajectory], name: str) -> float:

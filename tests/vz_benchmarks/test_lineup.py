@@ -190,6 +190,8 @@ def test_a_model_on_a_server_is_every_baseline(server, root, tmp_path, monkeypat
     assert "UniformSampling-3 by remote:see-4" in printed
     records = read_records(tmp_path / "results.jsonl")
     assert [record.trajectory.score for record in records] == [1.0, 0.0] * 3
+    assert {record.trajectory.metrics["tokens"] for record in records} == {100.0}
+    assert "tokens" in printed  # a column, and a chart in the report
     requests.clear()
     assert main([*data, *model, "--policy", "openai", "--no-images", "--limit", "1"]) == 0
     request = requests[0]
