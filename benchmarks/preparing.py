@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vz_env.errors import ConfigError, DatasetError, VideoError
+from vz_env.video.reader import VideoReader
 from vz_env.video.reencode import ReencodeStopped, reencode_video
 
 from .records import to_pretty_json, write_atomically
@@ -141,6 +142,8 @@ class _Job:
             return
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
+            with VideoReader(source, root=self.root) as reader:
+                duration = reader.info.duration_seconds
             reencode_video(
                 source,
                 copy,
@@ -148,6 +151,7 @@ class _Job:
                 max_pixels=self.settings.max_pixels,
                 group_frames=self.settings.group_frames,
                 quality=self.settings.quality,
+                progress=lambda seconds: self.meter.reach(source, seconds / duration),
                 should_stop=self.should_stop,
             )
         except ReencodeStopped:
@@ -211,15 +215,23 @@ class _Meter:
 
     def __init__(self, sources: list[Path], progress: Progress | None) -> None:
         self._progress, self._lock = progress, threading.Lock()
-        self._total, self._done = sum(source.stat().st_size for source in sources), 0
-        self.add(None)
+        self._sizes = {source: source.stat().st_size for source in sources}
+        self._done = dict.fromkeys(sources, 0)
+        self._tell()
 
-    def add(self, source: Path | None) -> None:
+    def add(self, source: Path) -> None:
         """Count a source as done."""
+        self.reach(source, 1.0)
+
+    def reach(self, source: Path, share: float) -> None:
+        """Count so much of a source as done."""
         with self._lock:
-            self._done += source.stat().st_size if source is not None else 0
-            if self._progress is not None:
-                self._progress(self._done >> 20, self._total >> 20)
+            self._done[source] = int(self._sizes[source] * min(1.0, share))
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(sum(self._done.values()) >> 20, sum(self._sizes.values()) >> 20)
 
 
 def _stamp(source: Path) -> list[int]:

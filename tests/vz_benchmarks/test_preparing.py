@@ -41,7 +41,8 @@ def test_the_copy_is_a_dataset_of_its_own(source: Path, tmp_path: Path) -> None:
     assert len(result.done) == 2
     assert result.failed == {}
     assert result.copy_bytes == sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.mp4"))
-    assert len(told) == 3
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len(told) == 3 + 2 * 3  # at the beginning, every hundred frames of both videos, and when each is done
     dataset = load_jsonl(tmp_path / "out" / "questions.jsonl", tmp_path / "out", on_error="skip")
     assert [episode.video_path.name for episode in dataset] == ["bframes.mp4", "cfr.mp4"]
     assert [line.line for line in dataset.rejected] == [3]

@@ -12,11 +12,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import VideoDecodeError
-from .decode import PictureDecoder, Pictures, PictureScaler, another_context, may_skip_nonreference
+from .decode import PictureDecoder, Pictures, another_context, may_skip_nonreference
 from .index import Demuxer
 from .limits import Deadline
 from .plan import PacketRun
 from .references import find_references
+from .scaling import PictureScaler
 
 __all__ = ["DecodingCrew"]
 

@@ -1,4 +1,4 @@
-"""Packets in, small RGB pictures out: one decoder, one thread, one pass of the scaler straight to the final size."""
+"""Packets in, small RGB pictures out: one decoder, one thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -17,64 +16,14 @@ from .index import VideoPacket
 from .limits import Deadline
 from .plan import PacketRun
 from .references import ReferenceFinder
+from .scaling import PictureScaler
 
-__all__ = ["PictureDecoder", "PictureScaler", "Pictures", "another_context", "may_skip_nonreference"]
+__all__ = ["PictureDecoder", "Pictures", "another_context", "may_skip_nonreference"]
 
 Pictures = dict[int, NDArray[np.uint8]]
 """Presentation tick -> uint8 RGB (height, width, 3)."""
 
 _HEVC_SPS: Final = 33
-
-_BT709: Final = 1
-_BT2020: Final = 9
-_HDR_CURVES: Final = frozenset({16, 18})  # PQ and HLG
-_KNOWN_CURVES: Final = frozenset({1, 2, 6, 14, 15}) | _HDR_CURVES  # the scaler fails at reserved values
-_MAY_CONVERT_COLOUR: Final = int(av.__version__.split(".")[0]) >= 17  # older PyAV hands the scaler no curves
-
-
-class PictureScaler:
-    """YUV to RGB at the wanted size in one pass, with the rotation applied. Not thread-safe.
-
-    Args:
-        width: of the picture handed out.
-        height: of the picture handed out.
-        rotation_degrees: counterclockwise turn, a multiple of 90.
-    """
-
-    def __init__(self, width: int, height: int, rotation_degrees: int) -> None:
-        """Keep one scaler context: a context for each frame costs 81 MB over 48 frames."""
-        self._wanted = (width, height, rotation_degrees)
-        self._quarter_turns = rotation_degrees // 90 % 4
-        self._size = (height, width) if self._quarter_turns % 2 else (width, height)
-        self._reformatter = VideoReformatter()
-
-    def sibling(self) -> PictureScaler:
-        """Make another scaler that does the same, for another thread."""
-        return PictureScaler(*self._wanted)
-
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Convert one decoded frame; the result is contiguous and read-only."""
-        width, height = self._size
-        scaled = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1, **_to_screen(frame)
-        )
-        plane = scaled.planes[0]
-        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width]
-        picture = rows.reshape(height, width, 3)
-        turned = np.array(np.rot90(picture, self._quarter_turns), order="C")  # a copy: FFmpeg re-uses its buffer
-        turned.setflags(write=False)
-        return turned
-
-
-def _to_screen(frame: VideoFrame) -> dict[str, int]:
-    """What the scaler must be told of a wide-gamut or high-dynamic-range frame: shown as it is it looks grey.
-
-    PQ, HLG and BT.2020 become BT.709, with diffuse white (203 cd/m2) at full white and what is brighter cut off there.
-    """
-    is_wide = frame.color_primaries == _BT2020 or frame.color_trc in _HDR_CURVES
-    if not is_wide or frame.color_trc not in _KNOWN_CURVES or not _MAY_CONVERT_COLOUR:
-        return {}
-    return {"dst_color_trc": _BT709, "dst_color_primaries": _BT709}
 
 
 class PictureDecoder:

@@ -15,6 +15,7 @@ import json
 import os
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,8 @@ __all__ = ["FrameStore"]
 DEFAULT_MAX_BYTES: Final = 8 << 30
 KEPT_SHARE: Final = 0.9
 """How full the folder is left after making room, so that room is not made at every picture."""
+
+UNFINISHED_SECONDS: Final = 60.0
 
 _HEADER: Final = struct.Struct("<4sIqHHQ")  # magic, checksum, presentation tick, width, height, bytes of pixels
 _MAGIC: Final = b"VZF1"
@@ -112,6 +115,7 @@ class FrameStore:
 
     def _make_room(self) -> None:
         """Drop the pictures not used for longest; other processes may have changed the folder since it was counted."""
+        self._drop_unfinished()
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
         for _, size, path in files:
@@ -121,6 +125,13 @@ class FrameStore:
                 path.unlink(missing_ok=True)
             total -= size
         self._bytes = total
+
+    def _drop_unfinished(self) -> None:
+        """Drop what processes that were killed left half written; a picture takes no minute to write."""
+        for path in self.folder.glob("*/*/.*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > UNFINISHED_SECONDS:
+                    path.unlink(missing_ok=True)
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
         """Yield (time of last use, bytes, path) of every picture."""

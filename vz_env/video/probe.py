@@ -85,7 +85,7 @@ def _check_clock(demuxer: Demuxer, identity: FileIdentity, deadline: Deadline) -
         clock = demuxer.clock_at_byte(identity.size * place // CLOCK_PLACES, deadline)
         if clock is not None and latest is not None and clock < latest:
             raise VideoDecodeError(
-                f"{identity.path}: its clock goes back within the file, as in recordings that were joined byte by byte; "
+                f"{identity.path}: its clock goes back within the file, as where recordings were joined byte by byte; "
                 "write it anew with one clock (ffmpeg's concat does)"
             )
         latest = clock if clock is not None else latest

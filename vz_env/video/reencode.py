@@ -20,10 +20,10 @@ from av.video.frame import VideoFrame
 from ..episode import Segment
 from ..errors import ConfigError, VideoDecodeError
 from .access import create_video, map_errors, open_video, video_stream
-from .decode import PictureScaler
 from .frames import fit_size
 from .limits import DecodeLimits
 from .reader import VideoReader
+from .scaling import PictureScaler
 
 __all__ = ["ReencodeStopped", "reencode_video"]
 

@@ -10,13 +10,13 @@ from typing import Protocol
 from ..errors import VideoDecodeError, VideoRefused
 from .access import FileIdentity, map_errors, open_video, video_stream
 from .crew import DecodingCrew
-from .decode import PictureScaler
 from .gather import Found
 from .index import Demuxer, VideoInfo
 from .limits import Deadline, DecodeLimits
 from .measured import Measured, load_measured, save_measured
 from .plan import PacketPlan
 from .probe import probe_video
+from .scaling import PictureScaler
 from .survey import PacketSurvey, Progress, survey_packets
 from .timeline import Timeline
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .decode import PictureScaler
 from .gather import Found
 from .limits import Deadline, DecodeLimits
 from .plan import PacketPlan
+from .scaling import PictureScaler
 from .source import LocalSource
 
 __all__ = ["TorchcodecSource"]

@@ -63,6 +63,7 @@ def test_only_regular_files(root: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(root / "s.mp4"))
         for name, kind in (
+            ("/dev/zero", "device"),
             ("pipe.mp4", "pipe"),
             ("folder.mp4", "folder"),
             ("s.mp4", "socket"),

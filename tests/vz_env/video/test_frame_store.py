@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,17 @@ def test_the_folder_stays_within_its_cap_and_the_oldest_go(numbered: Numbered, t
         assert sum(kept.stat().st_size for kept in pictures(tmp_path)) <= 10 * one
     read(path, store, [9.5])
     assert not old & set(pictures(tmp_path))
+
+
+def test_what_a_killed_process_left_half_written_goes(numbered: Numbered, tmp_path: Path) -> None:
+    store = FrameStore(tmp_path, max_bytes=2 * (64 * 40 * 3 + 28))
+    read(numbered("bframes.mp4"), store, [0.0])
+    folder = pictures(tmp_path)[0].parent
+    for name, age in ((".7.1.1", 3600), (".8.1.1", 0)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    read(numbered("bframes.mp4"), store, [1.0, 2.0, 3.0])
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [".8.1.1"]
 
 
 def test_a_folder_that_cannot_be_written_costs_the_cache_alone(numbered: Numbered, tmp_path: Path) -> None:
