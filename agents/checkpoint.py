@@ -28,6 +28,7 @@ from .language_policy import LanguagePolicy
 from .model import LanguageModel
 from .optimizers import OptimizerGroup
 from .sampler import SamplerConfig
+from .weights import on_device
 
 __all__ = [
     "POLICY_FOLDER",
@@ -246,24 +247,25 @@ def save_policy(folder: Path, model: LanguageModel, **settings: Any) -> None:
     write_folder(folder, write)
 
 
-def load_policy(folder: Path, *, system: str | None = None) -> LanguagePolicy:
+def load_policy(folder: Path, *, system: str | None = None, device: str = "") -> LanguagePolicy:
     """Load the policy that a training run left, from the run's folder or the policy's own; or an untrained model.
 
     Args:
         folder: of either.
         system: see `untrained_policy`; a trained policy keeps what it was trained with.
+        device: where it computes: cpu, cuda, cuda:1; empty: cuda where there is one.
 
     Raises:
-        ConfigError: there is none, or its settings are not what `save_policy` writes.
+        ConfigError: there is none, its settings are not what `save_policy` writes, or there is no such device.
     """
     inner = folder / POLICY_FOLDER
     place = inner if inner.is_dir() else folder
     settings_file = place / _POLICY_FILE
     if not settings_file.is_file():
-        return untrained_policy(str(place), system=system)
+        return untrained_policy(str(place), system=system, device=device)
     try:
         settings = _read_json(settings_file)
-        model = LanguageModel.load(place, system=settings.pop("system", None))
+        model = on_device(LanguageModel.load(place, system=settings.pop("system", None)), device)
         longest = int(settings.pop("max_new_tokens", SamplerConfig().max_new_tokens))
         sampling = SamplerConfig(temperature=0.0, max_new_tokens=longest)
         return LanguagePolicy(model, **{"name": folder.name, "sampling": sampling, **settings})
@@ -273,17 +275,18 @@ def load_policy(folder: Path, *, system: str | None = None) -> LanguagePolicy:
         raise ConfigError(f"wanted the settings of a policy in {settings_file}, got: {fault}") from fault
 
 
-def untrained_policy(model: str, *, system: str | None = None) -> LanguagePolicy:
+def untrained_policy(model: str, *, system: str | None = None, device: str = "") -> LanguagePolicy:
     """A model as it came, told the rules in a system message.
 
     Args:
         model: a folder or a hub id.
         system: another message in place of the rules; an empty text for none.
+        device: see `load_policy`.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or no such device.
     """
     told = system_message(Budget()) if system is None else system
-    loaded = LanguageModel.load(model, system=told or None)
+    loaded = on_device(LanguageModel.load(model, system=told or None), device)
     sampling = SamplerConfig(temperature=0.0, max_new_tokens=_UNTRAINED_REPLY)
     return LanguagePolicy(loaded, name=Path(model).name, sampling=sampling)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gymnasium as gym
 
@@ -16,11 +16,17 @@ from .policy import Observation, PastTurn, SeenTurn
 from .rollout import episode_seed
 from .sampler import SamplerConfig, complete, sample_episodes
 from .trajectory import Trajectory
+from .weights import explain_memory
 
 if TYPE_CHECKING:
     from vz_env.budget import Budget
 
 __all__ = ["LanguagePolicy"]
+
+_SMALLER_PLAY: Final = (
+    "lower the budget of frames (--budget.overview-frames, --budget.max-pixels), build the policy with a smaller "
+    "batch_size, or compute on the CPU (--device cpu)"
+)
 
 
 class LanguagePolicy:
@@ -66,8 +72,15 @@ class LanguagePolicy:
     def run_episodes(
         self, envs: Sequence[gym.Env[Any, str]], episode_ids: Sequence[str], seeds: Sequence[int]
     ) -> list[Trajectory]:
-        """Play one episode in each environment, all in one batch."""
-        rollouts = sample_episodes(self.model, envs, episode_ids, seeds, config=self.sampling, policy_name=self.name)
+        """Play one episode in each environment, all in one batch.
+
+        Raises:
+            ConfigError: the device is out of memory, and what to change.
+        """
+        with explain_memory(_SMALLER_PLAY):
+            rollouts = sample_episodes(
+                self.model, envs, episode_ids, seeds, config=self.sampling, policy_name=self.name
+            )
         return [rollout.trajectory for rollout in rollouts]
 
     def act(self, observations: Sequence[Observation]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
@@ -14,7 +14,12 @@ from vz_env.errors import ConfigError
 from .lora import add_adapter
 from .model import LanguageModel
 
-__all__ = ["WeightsConfig", "explain_memory", "load_weights", "make_trainable"]
+__all__ = ["WeightsConfig", "explain_memory", "load_weights", "make_trainable", "on_device"]
+
+_SMALLER_TRAINING: Final = (
+    "lower --ppo.micro-tokens, --sft.batch-tokens or --ppo.prompts, take --weights.lora-rank 16 and "
+    "--weights.gradient-checkpointing, or lower the budget of frames (--budget.overview-frames, --budget.max-pixels)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +51,31 @@ def load_weights(model: str, config: WeightsConfig, *, system: str | None = None
     whole = torch.float32 if config.lora_rank == 0 else None
     dtype = getattr(torch, config.dtype) if config.dtype else whole
     loaded = LanguageModel.load(model, system=system, dtype=dtype, attention=config.attention or None)
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return on_device(loaded, config.device, option="--weights.device")
+
+
+def on_device(model: LanguageModel, device: str = "", *, option: str = "--device") -> LanguageModel:
+    """Move a model to where it is going to compute; returns the same model.
+
+    Args:
+        model: just loaded.
+        device: cpu, cuda, cuda:1; empty: cuda where there is one.
+        option: that chose the device on the command line.
+
+    Raises:
+        ConfigError: there is no such device, or the model does not fit it.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        with explain_memory():
-            return loaded.to(device)
+        return model.to(device)
+    except torch.OutOfMemoryError as fault:
+        raise ConfigError(
+            f"the weights do not fit {device!r} ({str(fault).splitlines()[0][:160]}); free its memory, load them "
+            f"in bfloat16, or try {option} cpu"
+        ) from fault
     except (RuntimeError, AssertionError) as fault:  # AssertionError: a torch that was built without CUDA
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        raise ConfigError(
-            f"wanted a device to compute on, got {device!r}: {reason}; try --weights.device cpu"
-        ) from fault
+        raise ConfigError(f"wanted a device to compute on, got {device!r}: {reason}; try {option} cpu") from fault
 
 
 def make_trainable(model: LanguageModel, config: WeightsConfig, *, seed: int = 0) -> LanguageModel:
@@ -75,8 +96,11 @@ def make_trainable(model: LanguageModel, config: WeightsConfig, *, seed: int = 0
 
 
 @contextmanager
-def explain_memory() -> Iterator[None]:
+def explain_memory(advice: str = "") -> Iterator[None]:
     """Turn the accelerator's running out of memory into one message that says what to change.
+
+    Args:
+        advice: what to change; by default, for training.
 
     Raises:
         ConfigError: memory ran out inside.
@@ -84,8 +108,5 @@ def explain_memory() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as fault:
-        raise ConfigError(
-            f"the device is out of memory ({str(fault).splitlines()[0][:160]}); lower --ppo.micro-tokens, "
-            "--sft.batch-tokens or --ppo.prompts, take --weights.lora-rank 16 and --weights.gradient-checkpointing, "
-            "or lower the budget of frames (--budget.overview-frames, --budget.max-pixels)"
-        ) from fault
+        reason = str(fault).splitlines()[0][:160]
+        raise ConfigError(f"the device is out of memory ({reason}); {advice or _SMALLER_TRAINING}") from fault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vz_agents.policy import Policy
 from vz_env.budget import Budget
@@ -34,6 +34,7 @@ def line_up(
     is_one_shot: bool = False,
     template: PromptTemplate | None = None,
     server: ServerArgs | None = None,
+    device: str = "",
 ) -> list[Policy]:
     """Build the policies that words of the command line name.
 
@@ -47,20 +48,22 @@ def line_up(
         is_one_shot: ask with the benchmark's one-shot prompt.
         template: ask with this prompt.
         server: behind the word `openai`.
+        device: where models compute, see `find_policy`.
 
     Raises:
-        ConfigError: no such policy, or a reader that is itself a baseline.
+        ConfigError: no such policy or device, or a reader that is itself a baseline.
     """
     if reader.partition("@")[0] in {*LOOKING, "curve", "baselines"}:
         raise ConfigError(f"a reader is a model or a policy of your own, got the baseline {reader!r}")
     is_prompted = is_one_shot or template is not None
     # One-shot prompts are all that is said; elsewhere a reader is told the rules of an episode without zooms.
     rules = "" if is_prompted else system_message(Budget(max_zooms=0))
-    read = find_policy(reader, dataset, seed=seed, server=server, system=rules) if reader else None
+    given: dict[str, Any] = {"seed": seed, "server": server, "device": device}
+    read = find_policy(reader, dataset, system=rules, **given) if reader else None
     policies: list[Policy] = []
     for word in expand_policies(words, dataset):
         system = "" if is_prompted else None
-        policy = find_policy(word, dataset, frames=frames, seed=seed, server=server, system=system)
+        policy = find_policy(word, dataset, frames=frames, system=system, **given)
         if read is not None and word.partition("@")[0] in LOOKING:
             policy = OneShot(read, dataset.name, template=template, look=policy, is_told_by_env=not is_prompted)
         elif is_prompted:

@@ -64,6 +64,7 @@ def find_policy(
     seed: int = 0,
     server: ServerArgs | None = None,
     system: str | None = None,
+    device: str = "",
 ) -> Policy:
     """Build the policy that a word of the command line names.
 
@@ -74,9 +75,10 @@ def find_policy(
         seed: of guesses and random places.
         server: behind the word `openai`.
         system: the system message of `openai` and of models as they came; None for the rules, an empty text for none.
+        device: where a model computes: cpu, cuda, cuda:1; empty: cuda where there is one.
 
     Raises:
-        ConfigError: no such baseline, module or folder.
+        ConfigError: no such baseline, module, folder or device.
     """
     if spec == "openai":
         from .server import ServerArgs
@@ -98,7 +100,7 @@ def find_policy(
     if name in builders and (not at or name in {"uniform", "first-frames"}):
         return builders[name]()
     if Path(spec).is_dir() or spec == "smollm2" or _HUB_ID.fullmatch(spec):
-        return _load_model(spec, system)
+        return _load_model(spec, system, device)
     if ":" in spec:
         here = str(Path.cwd())
         if here not in sys.path:  # a policy in the folder one stands in, as `python -m` would find it
@@ -110,7 +112,7 @@ def find_policy(
     )
 
 
-def _load_model(spec: str, system: str | None) -> Policy:
+def _load_model(spec: str, system: str | None, device: str) -> Policy:
     """Load what a training run left behind, or a model as it came."""
     try:
         from vz_agents.checkpoint import load_policy as load_trained
@@ -122,5 +124,5 @@ def _load_model(spec: str, system: str | None) -> Policy:
         ) from fault
     folder = resolve_model(spec)
     if Path(folder).is_dir():
-        return load_trained(Path(folder), system=system)
-    return untrained_policy(spec, system=system)
+        return load_trained(Path(folder), system=system, device=device)
+    return untrained_policy(spec, system=system, device=device)

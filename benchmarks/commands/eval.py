@@ -65,6 +65,8 @@ class EvalArgs:
     their own, which read the words beside frames and nothing of pictures."""
     server: Annotated[ServerArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=ServerArgs)
     """Of the policy `openai`."""
+    device: str = ""
+    """Where a model computes: cpu, cuda, cuda:1; empty: cuda where there is one."""
     out: Path = Path("runs/eval")
     """Folder for results.jsonl; several evaluations may share one."""
     frames: int = 32
@@ -154,6 +156,7 @@ def run_eval(args: EvalArgs) -> int:
         is_one_shot=args.prompt == "one-shot",
         template=PromptTemplate.read(args.prompt_file) if args.prompt_file is not None else None,
         server=args.server,
+        device=args.device,
     )
     kept = replace(args, server=replace(args.server, base_url=without_password(args.server.base_url)))
     write_atomically(args.out / CONFIG_NAME, to_pretty_json(as_plain(asdict(kept))))

@@ -279,6 +279,17 @@ def test_settings_that_are_none_are_refused(make_model, tmp_path, text):
         load_policy(tmp_path / "run")
 
 
+def test_a_policy_computes_where_it_is_told_to(make_model, tmp_path):
+    save_policy(tmp_path / "run", make_model())
+    make_model().save(tmp_path / "bare")
+    for folder in (tmp_path / "run", tmp_path / "bare"):
+        assert load_policy(folder, device="cpu").model.device.type == "cpu"
+        usual = load_policy(folder).model.device.type
+        assert usual == ("cuda" if torch.cuda.is_available() else "cpu")
+        with pytest.raises(ConfigError, match=r"got 'cuda:97': .*; try --device cpu"):
+            load_policy(folder, device="cuda:97")
+
+
 def test_a_folder_without_a_policy_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="wanted a causal language model"):
         load_policy(tmp_path / "nothing")

@@ -22,6 +22,7 @@ from vz_agents.rollout import collect_rollouts
 from vz_agents.sampler import SamplerConfig, sample_episodes
 from vz_env.actions import format_zoom
 from vz_env.budget import Budget
+from vz_env.errors import ConfigError
 
 GREEDY = SamplerConfig(temperature=0.0, max_new_tokens=12)
 
@@ -42,6 +43,15 @@ def test_it_is_a_policy_by_every_question_asked_of_one(model):
     assert (policy_name(policy), batch_size(policy)) == ("Mine", 3)
     assert not needs_frames(policy)
     assert not reads_key(policy)
+
+
+def test_a_device_without_memory_is_one_message(model, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(language_policy, "sample_episodes", full)
+    with pytest.raises(ConfigError, match=r"out of memory \(CUDA.*--budget.max-pixels.*--device cpu"):
+        LanguagePolicy(model).run_episodes([], [], [])
 
 
 def test_its_budget_is_the_environments_or_uniform_frames(model):

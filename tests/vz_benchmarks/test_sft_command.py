@@ -74,6 +74,19 @@ def test_a_policy_comes_out_and_the_rest_is_counted(told):
     assert not (out / CHECKPOINTS).exists()
 
 
+def test_what_was_trained_is_evaluated_where_it_is_told_to_compute(whole, needle_root, tmp_path, capsys):
+    words = ["eval", "--root", str(needle_root), "--policy", str(whole), "--limit", "1", "--out", str(tmp_path)]
+
+    assert main([*words, "--device", "cuda:97"]) == 2
+    told = capsys.readouterr().err
+    assert "wanted a device to compute on, got 'cuda:97'" in told
+    assert "try --device cpu" in told
+    assert not list(tmp_path.iterdir())
+
+    assert main([*words, "--device", "cpu", "--budget.overview-frames", "4"]) == 0
+    assert "SFT" in capsys.readouterr().out
+
+
 def test_the_same_command_again_does_nothing_and_another_is_refused(file, whole, capsys):
     before = weights(whole)
     assert main(["sft", str(file), "--out", str(whole), *FAST]) == 0
