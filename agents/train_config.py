@@ -59,6 +59,8 @@ class TrainConfig:
     """Whether the cold start learns from repairs of the student's own failures too."""
     tool_bonus: float = 0.0
     """Reward besides for a right answer after a zoom that showed something new; the paper pays 0.5."""
+    tool_bonus_steps: int = 0
+    """PPO iterations over which that bonus falls to nothing, in a straight line; 0: it stays as it is."""
     protocol: str = "strict"
     """Of the environments: strict, or videozoomer (the published system's frames, errors, end and reward)."""
     describe: str = "palette"
@@ -96,7 +98,10 @@ class TrainConfig:
     @property
     def env_options(self) -> dict[str, Any]:
         """Arguments of the environments, besides dataset and budget."""
-        reward = {"reward": {"zoom_bonus": self.tool_bonus}} if self.tool_bonus else {}
+        bonus: dict[str, float] = {"zoom_bonus": self.tool_bonus} if self.tool_bonus else {}
+        if bonus and self.tool_bonus_steps:
+            bonus |= {"zoom_bonus_end": 0.0, "anneal_steps": self.tool_bonus_steps}
+        reward = {"reward": bonus} if bonus else {}
         return {"protocol": self.protocol, "describe": self.describe, "with_frames": False, **reward}
 
     @property

@@ -31,6 +31,7 @@ from vz_agents.trajectory_files import write_trajectories
 from vz_env.actions import format_zoom
 from vz_env.env import VideoZoomEnv
 from vz_env.errors import ConfigError
+from vz_env.rewards import annealed_bonus
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,14 @@ def test_the_tool_bonus_is_paid_for_a_right_answer_after_a_new_look(needle, conf
     assert zoomed
     for name in needle.ids:
         assert paid[0.5][name] - paid[0.0][name] == pytest.approx(0.5 * (name in zoomed))
+
+
+def test_the_tool_bonus_may_fall_to_nothing(needle, config):
+    options = replace(config, tool_bonus=0.5, tool_bonus_steps=4).env_options
+    weights = VideoZoomEnv(needle, **options).reward_config
+
+    assert [annealed_bonus(weights, step) for step in (0, 1, 4, 9)] == [0.5, 0.375, 0.0, 0.0]
+    assert replace(config, tool_bonus_steps=4).env_options == config.env_options
 
 
 def test_without_reinforcement_the_cold_start_is_the_policy(needle, config, base, tmp_path):
