@@ -1,8 +1,10 @@
-"""`vz teach`: a teacher plays a train split, and what is fit to be imitated is kept; no model is trained."""
+"""`vz teach`: a teacher plays a train split, or repairs what a student did wrong on it; no model is trained."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -11,15 +13,17 @@ import tyro
 
 from vz_agents.exemplar_filters import REASONS, Exemplars
 from vz_agents.exemplars import EXEMPLARS, ExemplarConfig, collect_exemplars, write_exemplars
-from vz_agents.policy import needs_frames
+from vz_agents.policy import Policy, needs_frames
+from vz_agents.reflection import REFLECTION_REASONS, REFLECTIONS, choose_wrong, reflect
 from vz_agents.remote_config import ServerConfig
 from vz_agents.teachers import find_teacher, open_teacher
 from vz_agents.trajectory import as_plain
+from vz_agents.trajectory_files import read_trajectories
 from vz_env.budget import PUBLISHED_BUDGET, Budget
 from vz_env.datasets.dataset import Dataset
-from vz_env.errors import ConfigError
+from vz_env.errors import ConfigError, DatasetError
 
-from ..console import progress_bar, show, show_table
+from ..console import note, progress_bar, show, show_table
 from ..records import to_pretty_json, write_atomically
 from ..rejections import rejection_table
 from .eval import DatasetArgs, open_dataset
@@ -37,7 +41,7 @@ class TeachArgs:
     data: Annotated[DatasetArgs, tyro.conf.OmitArgPrefixes] = field(default_factory=lambda: DatasetArgs(split="train"))
     """What is played; a split to learn from, as scripted searches read its keys."""
     out: Path = Path("runs/taught")
-    """Folder for exemplars.jsonl and for what was played on the way there."""
+    """Folder for exemplars.jsonl or reflections.jsonl, and for what was played on the way there."""
     teacher: str = "evidence"
     """evidence, binary or coarse-to-fine (scripted searches of any dataset), openai, or package.module:Name."""
     base_url: str = ""
@@ -46,6 +50,9 @@ class TeachArgs:
     """The server's model; empty: OPENAI_MODEL."""
     server: Annotated[ServerConfig, tyro.conf.arg(name="")] = field(default_factory=ServerConfig)
     """How the server is asked, and its limits."""
+    repair: Path | None = None
+    """Trajectories of a student on this split (.jsonl, such as results of an evaluation): the teacher goes on from
+    those that ended wrong, in place of playing anew, and reflections.jsonl is written."""
     limit: int | None = None
     """Only the first so many questions."""
     describe: str = "palette"
@@ -66,19 +73,36 @@ def run_teach(args: TeachArgs) -> int:
     train = whole if args.limit is None else whole.subset(limit=args.limit)
     _claim(args, train)
     found = find_teacher(args.teacher, train, args.out, base_url=args.base_url, model=args.model, server=args.server)
-    is_published = args.protocol == "videozoomer" and args.budget == Budget()
     with open_teacher(found) as teacher, progress_bar("teaching") as progress:
+        options = {"describe": args.describe, "protocol": args.protocol, "with_frames": needs_frames(teacher)}
+        is_published = args.protocol == "videozoomer" and args.budget == Budget()
+        asked = {
+            "env_options": options,
+            "budget": PUBLISHED_BUDGET if is_published else args.budget,
+            "progress": progress,
+        }
+        if args.repair is not None:
+            return _finish(
+                args.out / REFLECTIONS, _repair(args, args.repair, train, teacher, asked), REFLECTION_REASONS
+            )
         collected = collect_exemplars(
-            train,
-            teacher,
-            env_options={"describe": args.describe, "protocol": args.protocol, "with_frames": needs_frames(teacher)},
-            budget=PUBLISHED_BUDGET if is_published else args.budget,
-            seed=args.seed,
-            config=args.exemplars,
-            journal=args.out / "attempts.jsonl",
-            progress=progress,
+            train, teacher, seed=args.seed, config=args.exemplars, journal=args.out / "attempts.jsonl", **asked
         )
-    return _finish(args, collected)
+    return _finish(args.out / EXEMPLARS, collected, REASONS)
+
+
+def _repair(args: TeachArgs, path: Path, train: Dataset, teacher: Policy, asked: Mapping[str, Any]) -> Exemplars:
+    """Repairs of what ended wrong, and counts of the rest; other splits' trajectories are not looked at."""
+    read = read_trajectories(path)
+    for line, message in read.rejected.items():
+        note(f"{path}:{line}: left out: {message}")
+    known = set(train.ids)
+    played = [one for one in read.trajectories.values() if one.episode_id in known]
+    if not played:
+        raise DatasetError(f"{path} holds no trajectory of {train.name} ({train.split}): name the split that it is of")
+    wrong = choose_wrong(played)
+    repaired = reflect(train, wrong.kept, teacher, journal=args.out / "repairs.jsonl", **asked)
+    return Exemplars(repaired.kept, dict(Counter(wrong.rejected) + Counter(repaired.rejected)))
 
 
 def _claim(args: TeachArgs, train: Dataset) -> None:
@@ -94,13 +118,12 @@ def _claim(args: TeachArgs, train: Dataset) -> None:
     write_atomically(path, to_pretty_json(asked))
 
 
-def _finish(args: TeachArgs, collected: Exemplars) -> int:
-    path = args.out / EXEMPLARS
+def _finish(path: Path, collected: Exemplars, meanings: Mapping[str, str]) -> int:
     write_exemplars(path, collected)
-    show_table(rejection_table(f"exemplars ({path})", len(collected.kept), collected.rejected, REASONS))
+    show_table(rejection_table(f"{path.stem} ({path})", len(collected.kept), collected.rejected, meanings))
     failed = sum(count for reason, count in collected.rejected.items() if reason.startswith("error:"))
     if failed:
-        show(f"{failed} attempts ended in a fault; the same command makes them again")
+        show(f"{failed} ended in a fault; the same command makes those again that were not the student's")
         return EXIT_SOME_FAILED
-    show(f"exemplars: {path}   try: vz sft {path}, or vz export {path} --to llama-factory --out sft")
+    show(f"{path.stem}: {path}   try: vz sft {path}, or vz export {path} --to llama-factory --out sft")
     return 0

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from vz_agents.trajectory_files import read_trajectories
+from vz_agents.policy import as_policy
+from vz_agents.repairs import first_own_turn
+from vz_agents.rollout import run_episode
+from vz_agents.trajectory_files import read_trajectories, write_trajectories
 from vz_benchmarks.cli import main
+from vz_env.budget import Budget
+from vz_env.env import VideoZoomEnv
 
 BUDGET = ["--budget.overview-frames", "12", "--budget.max-frames", "92"]
 
@@ -29,6 +35,28 @@ def test_a_search_leaves_exemplars_and_a_table_and_vz_sft_finds_them(needle_root
     assert (tmp_path / "attempts.jsonl").read_bytes() == attempts
     assert main([*words, "--teacher", "binary"]) == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+def student(seen):
+    """Looks at the beginning, and knows nothing."""
+    return "<answer>none</answer>" if seen.history else '<video_zoom>{"segment":[0,8],"fps":1}</video_zoom>'
+
+
+def test_it_repairs_what_a_student_did_wrong(needle, needle_root, tmp_path, capsys):
+    env = VideoZoomEnv(needle, budget=Budget(overview_frames=12, max_frames=92), describe="palette", with_frames=False)
+    played = [run_episode(env, as_policy(student), name, 0) for name in needle.ids[:5]]
+    write_trajectories(tmp_path / "student.jsonl", [*played, replace(played[0], score=1.0)])
+    words = ["teach", "--root", str(needle_root), "--split", "test", *BUDGET]
+    words += ["--repair", str(tmp_path / "student.jsonl"), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert " right_answer " in capsys.readouterr().out
+    repaired = read_trajectories(tmp_path / "out" / "reflections.jsonl").trajectories.values()
+    assert repaired
+    assert all(one.score == 1.0 and first_own_turn(one) > 0 for one in repaired)
+    assert not (tmp_path / "out" / "exemplars.jsonl").exists()
+    (tmp_path / "none.jsonl").write_text("hm\n")
+    assert main([*words[:-3], str(tmp_path / "none.jsonl"), *words[-2:]]) == 2
+    assert "holds no trajectory of Needle (test)" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture
