@@ -108,8 +108,8 @@ class BudgetState:
     """What one episode has spent so far; only `spend` changes it, and nothing ever comes back.
 
     `has_several_zooms` says that a turn may hold more than one zoom, `has_searches` that subtitles may be searched;
-    `may_overdraw` lets the last zoom show more frames than are left, as a system does that looks at its limit before a
-    zoom and not after it.
+    `may_overdraw` lets the last zoom show more frames, or reach over more seconds, than are left, as a system does that
+    looks at its limits before a zoom and not after it.
     """
 
     budget: Budget
@@ -152,7 +152,7 @@ class BudgetState:
             and frames >= 0
             and (frames <= self.frames_left or self.may_overdraw)
             and min(invalid, searches, seconds) >= 0
-            and (seconds == 0 or self.has_seconds_for(seconds))
+            and (seconds == 0 or self.has_seconds_for(seconds) or self.may_overdraw)
         )
         if not legal:
             raise ConfigError(

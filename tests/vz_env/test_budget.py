@@ -101,6 +101,9 @@ def test_overdrawing_is_for_who_looks_before_a_zoom_alone():
     state.spend(frames=16)
 
     assert (state.frames_left, state.zooms_left) == (0, 0)
+    seconds = BudgetState(Budget(max_seconds=3), may_overdraw=True)
+    seconds.spend(zooms=1, seconds=10.0)
+    assert (seconds.seconds_left, seconds.zooms_left) == (0.0, 0)
     with pytest.raises(ConfigError, match="cannot spend"):
         BudgetState(Budget(overview_frames=0, max_frames=10)).spend(frames=16)
 
