@@ -67,6 +67,47 @@ def test_same_trajectories_as_gymnasiums_sync(make, make_tiny, plays, seed, opti
     ours.close()
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    plays=st.lists(st.lists(st.sampled_from(ACTIONS), min_size=4, max_size=4), min_size=1, max_size=8),
+    masks=st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=8, max_size=8),
+    group_size=st.sampled_from([1, 2, 4]),
+    seed=st.integers(0, 99),
+)
+def test_disabled_plays_as_single_environments_that_are_reset_by_hand(make, make_tiny, plays, masks, group_size, seed):
+    ours = make(4, autoreset_mode="Disabled", with_frames=False)
+    singles = [VideoZoomEnv(make_tiny(), budget=SMALL, with_frames=False) for _ in range(4)]
+    ours.reset(seed=seed, options={"group_size": group_size})
+    shown: list[Any] = [None] * 4
+    over = np.zeros(4, dtype=bool)
+
+    def reset(slot: int, slot_seed: int | None = None) -> None:
+        leader = slot - slot % group_size
+        chosen = {} if leader == slot else {"options": {"episode_id": singles[leader].episode.id}}
+        shown[slot], over[slot] = singles[slot].reset(seed=slot_seed, **chosen)[0], False
+
+    for slot in range(4):
+        reset(slot, seed + slot)
+    for actions, drawn in zip(plays, masks, strict=False):
+        given = [None if ended else action for ended, action in zip(over, actions, strict=True)]
+        observation, rewards, terminated, truncated, _ = ours.step(given)
+        expected = [0.0] * 4
+        for slot, action in enumerate(given):
+            if action is not None:
+                shown[slot], expected[slot], ended, cut, _ = singles[slot].step(action)
+                over[slot] = ended or cut
+        assert rewards.tolist() == expected
+        assert (terminated | truncated).tolist() == over.tolist()
+        assert observation["text"] == tuple(one["text"] for one in shown)
+        mask = np.repeat(np.array(drawn)[::group_size], group_size)  # a group is reset as a whole
+        if mask.any():
+            observation, _ = ours.reset(options={"reset_mask": mask, "group_size": group_size})
+            for slot in np.flatnonzero(mask).tolist():
+                reset(slot)
+            assert observation["text"] == tuple(one["text"] for one in shown)
+    ours.close()
+
+
 def same_step(left: Any, right: Any) -> bool:
     """Equal results of a step; where infos hold NaN for "unknown", in both."""
     return all(data_equivalence(a, b) for a, b in zip(left[:4], right[:4], strict=True)) and repr(left[4]) == repr(
