@@ -1,13 +1,15 @@
-"""What a training run tells while it runs: TensorBoard scalars and texts, and a learning curve as JSON lines."""
+"""What a training run tells while it runs: TensorBoard scalars, texts, pictures, and a learning curve as JSON lines."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from .trajectory import Trajectory
@@ -53,9 +55,17 @@ class LearningLog:
             curve.flush()
             os.fsync(curve.fileno())
 
-    def text(self, iteration: int, trajectory: Trajectory) -> None:
-        """Show one whole trajectory in TensorBoard's text panel."""
+    def trajectory(self, iteration: int, trajectory: Trajectory, sheets: Sequence[NDArray[np.uint8]] = ()) -> None:
+        """Show one whole trajectory in TensorBoard: as text, and what each turn was shown as pictures.
+
+        Args:
+            iteration: of the training.
+            trajectory: what was played.
+            sheets: one picture a turn, uint8 (height, width, 3).
+        """
         self._writer.add_text("eval/trajectory", transcript(trajectory), iteration)
+        for number, sheet in enumerate(sheets, 1):
+            self._writer.add_image(f"eval/trajectory_turn_{number}", sheet, iteration, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:

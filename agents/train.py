@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vz_env.datasets.dataset import Dataset
 from vz_env.env import VideoZoomEnv
@@ -24,6 +26,7 @@ from .learning_log import LearningLog
 from .model import LanguageModel
 from .ppo import PPO
 from .processes import ALONE, Processes
+from .replay import replay_trajectory
 from .rollout import episode_seed
 from .run_models import system_of
 from .sampler import SamplerConfig, sample_episodes
@@ -142,7 +145,8 @@ def _evaluate(ppo: PPO, validation: Dataset, config: TrainConfig, log: LearningL
     names = processes.share(list(validation.ids)[::step][: config.eval_episodes])
     options = {**config.env_options, "with_frames": model.needs_frames}
     envs = [VideoZoomEnv(validation, budget=config.budget, **options) for _ in names]
-    sampling = SamplerConfig(temperature=0.0, max_new_tokens=config.ppo.max_new_tokens)
+    length, is_compiled = config.ppo.max_new_tokens, config.ppo.compile
+    sampling = SamplerConfig(temperature=0.0, max_new_tokens=length, compile=is_compiled)
     seeds = [episode_seed(config.seed, name) for name in names]
 
     def play() -> list[Trajectory]:
@@ -151,6 +155,17 @@ def _evaluate(ppo: PPO, validation: Dataset, config: TrainConfig, log: LearningL
     played = [trajectory for part in processes.gather(play) for trajectory in part]
     if log is not None:
         iteration = ppo.iteration - 1
-        log.text(iteration, played[iteration % len(played)])
+        chosen = played[iteration % len(played)]
+        log.trajectory(iteration, chosen, _sheets(validation, config, chosen))
     scores = [trajectory.score for trajectory in played if trajectory.score is not None]
     return {"eval/accuracy": sum(scores) / max(1, len(scores))}
+
+
+def _sheets(validation: Dataset, config: TrainConfig, trajectory: Trajectory) -> list[NDArray[np.uint8]]:
+    """Play an episode again and draw every turn: the frames that it was shown, and where in the video they lie."""
+    options = {**config.env_options, "with_frames": True, "render_mode": "rgb_array"}
+    env = VideoZoomEnv(validation, budget=config.budget, **options)
+    sheets: list[NDArray[np.uint8]] = []
+    replay_trajectory(env, trajectory, on_observation=lambda *_: sheets.append(np.asarray(env.render())))
+    env.close()
+    return sheets

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vz_agents.checkpoint import Checkpoints, load_policy
 from vz_agents.curriculum import CurriculumConfig
@@ -24,6 +26,7 @@ from vz_agents.trajectory import Trajectory, TurnRecord
 from vz_env.budget import Budget
 from vz_env.datasets.needle import NeedleConfig, load_needle
 from vz_env.errors import ConfigError
+from vz_env.render import SHEET_SIZE
 
 CONFIG = TrainConfig(
     from_scratch=True,
@@ -100,6 +103,11 @@ def test_tensorboard_shows_scalars_and_whole_trajectories(whole):
     assert "turn 1, shown:" in shown
     assert "Question: " in shown
     assert "s: new " in shown
+    turns = [name for name in events.Tags()["images"] if name.startswith("eval/trajectory_turn_")]
+    assert len(turns) >= shown.count(", shown:")
+    sheet = Image.open(io.BytesIO(events.Images("eval/trajectory_turn_1")[-1].encoded_image_string))
+    assert sheet.size == SHEET_SIZE
+    assert len(sheet.getcolors(1 << 20)) > 50  # frames, and not paper
 
 
 def test_the_same_call_again_is_quick_and_changes_nothing(splits, whole):
