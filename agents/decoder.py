@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from .fixed_steps import FixedSteps, fixed_steps
 from .frames import Chunk, RowFrames
 from .kv_cache import GrowingCache
 from .model import LanguageModel
@@ -34,7 +35,8 @@ class SamplerConfig:
     `temperature` 0 is greedy; `max_new_tokens` bounds one reply, which is then ended for the model with mask 0;
     `env_threads` step environments side by side. A step that runs longer than `patience_seconds` is no longer waited
     for: the other rows go on, and its own joins them when it is done. One that was waited for over `deadline_seconds`
-    ends its episode as `error:TimeoutError`.
+    ends its episode as `error:TimeoutError`. With `compile`, a model of text decodes in steps of one shape that are
+    compiled (`fixed_steps`).
     """
 
     temperature: float = 1.0
@@ -42,6 +44,7 @@ class SamplerConfig:
     env_threads: int = 2
     patience_seconds: float = 10.0
     deadline_seconds: float = 120.0
+    compile: bool = False
 
 
 def context_full(wanted: int, model: LanguageModel) -> ContextFull:
@@ -76,6 +79,7 @@ class Decoder(Generic[RowT]):
         self.model, self.config, self.rows = model, config, rows
         self.cache = GrowingCache()
         self.seen = torch.zeros(0, 0, dtype=torch.long)  # (rows, cache length): 1 where a key may be attended to
+        self.steps: FixedSteps | None = None  # while they hold what the cache is going to
 
     def keep(self, kept: list[int]) -> None:
         """Go on with some rows, by index."""
@@ -132,6 +136,8 @@ class Decoder(Generic[RowT]):
         start = self.seen.sum(1, keepdim=True)
         positions = (start + new.cumsum(1) - 1).clamp(min=0)
         self.seen = torch.cat([self.seen, new], 1)
+        if self.steps is not None:
+            return self.steps.step(ids, positions, self.seen)
         return self.model.hidden(
             ids,
             frames=frames,
@@ -145,6 +151,16 @@ class Decoder(Generic[RowT]):
         """Sample this turn's reply of every row whose `awake` is 1, token by token, until all have ended."""
         for row, is_awake in zip(self.rows, awake, strict=True):
             row.reply = [] if is_awake else row.reply
+        if not self.config.compile:
+            self._sample(hidden, awake)
+            return
+        self.steps = fixed_steps(self.model)
+        self.steps.begin(self.cache, tokens=self.config.max_new_tokens)
+        self._sample(hidden, awake)
+        self.steps.end(self.cache, self.seen.shape[1])
+        self.steps = None
+
+    def _sample(self, hidden: Tensor, awake: list[int]) -> None:
         behind = [RowFrames(shift=row.shift) for row in self.rows]
         active = torch.tensor(awake, device=self.model.device)
         for step in range(self.config.max_new_tokens):

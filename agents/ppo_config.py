@@ -65,6 +65,8 @@ class PPOConfig:
     temperature: float = 0.8
     """Of sampling, and of every log-probability. Below 1.0 a tiny model slips less in its long actions."""
     max_new_tokens: int = 32
+    compile: bool = False
+    """Decode in compiled steps of one shape: for a small model of text on a GPU. The first iteration waits for it."""
     seed: int = 0
 
     def __post_init__(self) -> None:
