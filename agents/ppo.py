@@ -182,7 +182,10 @@ class PPO:
         groups = [[(name, random.getrandbits(31)) for _ in range(self.config.samples)] for name in names]
         own = [played for group in self.processes.share(groups) for played in group]
         ids, seeds = [name for name, _ in own], [seed for _, seed in own]
-        sampling = SamplerConfig(temperature=self.config.temperature, max_new_tokens=self.config.max_new_tokens)
+        config = self.config
+        sampling = SamplerConfig(
+            temperature=config.temperature, max_new_tokens=config.max_new_tokens, compile=config.compile
+        )
         rollouts: list[Rollout] = []
 
         def play() -> list[Rollout]:
