@@ -39,6 +39,7 @@ def test_episodes_leave_no_descriptor_and_no_thread(needle):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # half a minute where nothing else runs
 @pytest.mark.parametrize(("videos", "episodes"), [(6, 250), (10, 500)])
 def test_hundreds_of_episodes_leave_no_memory(needle, videos, episodes):
     """Of videos that all stay open, and of more than that: then most episodes open one and close another."""
