@@ -77,7 +77,8 @@ class Benchmark:
         except OSError as error:
             raise DatasetError(f"{self.name}: {resolved} cannot be read: {error.strerror}") from error
         for base in (resolved, *children):
-            found = next((base / file for file in files if (base / file).is_file()), None)
+            there = (base / file for file in files if os.path.isfile(base / file))  # noqa: PTH113 - raises for no name
+            found = next(there, None)
             if found is not None:
                 return resolved, base, found
         raise self.missing(resolved, " or ".join(files))

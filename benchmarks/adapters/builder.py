@@ -107,6 +107,10 @@ class VideoFolder:
         self._prefix = folder.relative_to(root).as_posix()
         self._names = set(os.listdir(folder)) if self.is_there else set()  # noqa: PTH208 - only the names are wanted
 
+    def holds(self, name: str) -> bool:
+        """Whether a file of this very name lies in the folder, whatever else the name may be."""
+        return name in self._names
+
     def find(self, name: str, *, suffixes: Sequence[str] = ("",)) -> str:
         """The path, relative to the root, of a video: `name` as it is, or with one of `suffixes` and an extension.
 

@@ -71,13 +71,12 @@ def load(
     videos = VideoFolder(resolved, base / "cg_videos_720p")
     if need_videos and not videos.is_there:
         raise BENCHMARK.missing(base, "cg_videos_720p")
-    prefix = base.relative_to(resolved).as_posix()
+    prefix, srt = base.relative_to(resolved).as_posix(), VideoFolder(resolved, base / "cg_subtitles")
     builder = DatasetBuilder(name="CGBench", split=split, root=resolved)
     for row in json_rows(base / _FILES[split]):
         draft = _draft(row, videos)
-        name = f"cg_subtitles/{draft.video_id}.srt"
-        if subtitles and "/" not in draft.video_id and (base / name).is_file():
-            draft.subtitles = (f"{prefix}/{name}", "srt", 0.0)
+        if subtitles and srt.holds(f"{draft.video_id}.srt"):
+            draft.subtitles = (f"{prefix}/cg_subtitles/{draft.video_id}.srt", "srt", 0.0)
         builder.add(draft)
     return builder.finish([base / _FILES[split]], variant="subtitles" if subtitles else "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from vz_env.datasets.dataset import Dataset
@@ -65,13 +65,13 @@ class VidorVideos:
         path = base / "map_vid_vidorID.json"
         self._map = json_object(path) if path.is_file() else {}
         self._folder = VideoFolder(root, base / "videos")
-        self._root, self.is_there = root, self._folder.is_there
+        self.is_there = self._folder.is_there
 
     def find(self, name: str) -> str:
         """The path of a video, relative to the root."""
         flat = self._folder.find(name)
         mapped = self._map.get(name)
-        if not isinstance(mapped, str) or (self._root / flat).is_file():
+        if not isinstance(mapped, str) or self._folder.holds(PurePosixPath(flat).name):
             return flat
         return f"{self._folder.find('x.mp4').removesuffix('x.mp4')}{mapped}.mp4"
 

@@ -75,13 +75,12 @@ def load(
         raise BENCHMARK.missing(base, "data")
     if subtitles and not (base / "subtitle").is_dir():
         raise BENCHMARK.missing(base, "subtitle")
-    prefix = base.relative_to(resolved).as_posix()
+    prefix, srt = base.relative_to(resolved).as_posix(), VideoFolder(resolved, base / "subtitle")
     builder = DatasetBuilder(name="VideoMME", split=split, root=resolved)
     for row in _rows(file):
         draft = _draft(row, videos)
-        name = f"subtitle/{draft.video_id}.srt"
-        if subtitles and "/" not in draft.video_id and (base / name).is_file():
-            draft.subtitles = (f"{prefix}/{name}", "srt", 0.0)
+        if subtitles and srt.holds(f"{draft.video_id}.srt"):
+            draft.subtitles = (f"{prefix}/subtitle/{draft.video_id}.srt", "srt", 0.0)
         builder.add(draft)
     return builder.finish([file], variant="subtitles" if subtitles else "")
 

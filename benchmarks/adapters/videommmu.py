@@ -92,7 +92,7 @@ def load(
         if not file.is_file():
             raise BENCHMARK.missing(base, f"data/{file.name}")
         for number, value in _records(json_object(file), file).items():
-            builder.add(_draft(Row(value, f"{file}: {number}"), name, folders, resolved))
+            builder.add(_draft(Row(value, f"{file}: {number}"), name, folders))
     return builder.finish(files, variant="" if track == "all" else track)
 
 
@@ -109,12 +109,12 @@ def discipline_of(record_id: str) -> str:
     return next((name for name, subjects in DISCIPLINES.items() if subject in subjects), "Science")
 
 
-def _draft(row: Row, track: str, folders: dict[str, VideoFolder], root: Path) -> Draft:
+def _draft(row: Row, track: str, folders: dict[str, VideoFolder]) -> Draft:
     name = row.text("id")
     discipline, options, answer = discipline_of(name), row.texts("options", ()), row.text("answer")
     folder = folders[discipline]
-    images = [folder.find(f"{name}_image{ending}") for ending in (".mp4", ".png", ".jpg")]
-    present = [image for image in images if (root / image).is_file()]
+    images = [f"{name}_image{ending}" for ending in (".mp4", ".png", ".jpg")]
+    image = folder.find(next(filter(folder.holds, images), images[0]))
     kind = row.get("question_type", "multiple-choice")
     return Draft(
         row=row,
@@ -126,7 +126,7 @@ def _draft(row: Row, track: str, folders: dict[str, VideoFolder], root: Path) ->
         kind="choice" if options else "text",
         answer_indices=index_of_letter(answer, options),
         answer_texts=() if options else _open_answers(answer),
-        images=(present or images)[:1] if track == "adaptation" else (),
+        images=(image,) if track == "adaptation" else (),
         groups={"track": track, "task": track, "discipline": discipline, "kind": "open" if not options else str(kind)},
     )
 

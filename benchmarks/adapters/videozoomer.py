@@ -146,4 +146,5 @@ def _video(name: str, base: Path, root: Path) -> str:
     if not PurePosixPath(name).is_absolute():
         return (prefix / name).as_posix()
     tails: list[Any] = [prefix.joinpath(*parts[start:]) for start in range(1, len(parts)) if ".." not in parts]
-    return next((tail for tail in tails if (root / tail).is_file()), prefix / parts[-1]).as_posix()
+    there = (tail for tail in tails if os.path.isfile(root / tail))  # noqa: PTH113 - raises for no name
+    return next(there, prefix / parts[-1]).as_posix()
