@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,9 @@ from ..errors import ConfigError
 __all__ = ["FixedFrames", "budget_vector", "evenly", "letterbox"]
 
 Observation = dict[str, NDArray[Any]]
+
+_LONGEST_SECONDS: Final = 1e9
+"""No video is longer; Gymnasium's checker warns of a Box without a bound."""
 
 
 class FixedFrames(gym.ObservationWrapper[Any, str, dict[str, Any]], RecordConstructorArgs):
@@ -47,7 +50,7 @@ class FixedFrames(gym.ObservationWrapper[Any, str, dict[str, Any]], RecordConstr
             {
                 "frames": Box(0, 255, (num_frames, height, width, 3), np.uint8),
                 "mask": Box(0, 1, (num_frames,), np.uint8),
-                "timestamps": Box(0.0, np.inf, (num_frames,), np.float64),
+                "timestamps": Box(0.0, _LONGEST_SECONDS, (num_frames,), np.float64),
                 "budget": Box(0, np.iinfo(np.int64).max, (3,), np.int64),
             }
         )
