@@ -47,7 +47,11 @@ class _Ours:
         return self.reader.frames_at(self.reader.keyframe_times(times), size=self.size).frames
 
     def floor(self, times: list[float]) -> float:
-        """Seconds that libavcodec takes for the packets these times need, on as many threads, without conversion."""
+        """Seconds that libavcodec takes for the packets these times need, on as many threads, without conversion.
+
+        From each keyframe to the last wanted packet, less the pictures that libavcodec can leave out by itself
+        (`skip_frame`). Where we know better what a picture is made from (HEVC), we may be faster than that.
+        """
         from vz_env.video.decode import another_context, may_skip_nonreference
         from vz_env.video.limits import Deadline
         from vz_env.video.plan import PacketPlan
@@ -55,20 +59,19 @@ class _Ours:
         source: Any = self.reader._source
         stream = source._demuxer.stream
         plan = PacketPlan(source._demuxer, source.timeline, Deadline(300.0, self.reader.path))
-        chooser = source._crew.first
-        runs = [(chooser.choose(run), run.wanted) for run in plan.runs(self.reader._ticks(np.array(times)))]
+        runs = [(run.packets, run.wanted) for run in plan.runs(self.reader._ticks(np.array(times)))]
         contexts = [another_context(stream) for _ in range(self.workers)]
         skips = may_skip_nonreference(stream)
         for context in contexts:
             context.thread_count = 1
             context.open()
 
-        def decode(packets: list[tuple[Any, bool]], wanted: set[int]) -> None:
+        def decode(packets: list[Any], wanted: set[int]) -> None:
             context = contexts.pop()
             left = len(wanted)
-            for packet, is_wanted in packets:
+            for packet in packets:
                 if skips:
-                    context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+                    context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
                 left -= sum(frame.pts in wanted for frame in context.decode(packet))
                 if not left:
                     break

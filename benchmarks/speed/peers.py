@@ -49,6 +49,9 @@ def install_peers(folder: Path, say: Callable[[str], None]) -> Path:
         ConfigError: pip fails.
     """
     python = folder / "bin" / "python"
+    installed, wanted = folder / "installed.txt", "\n".join(PEER_PACKAGES)
+    if installed.is_file() and installed.read_text(encoding="utf-8") == wanted and python.exists():
+        return python  # a run that goes on needs no network
     if not python.exists():
         say(f"making an environment for {', '.join(PEER_PACKAGES)} in {folder}")
         venv.create(folder, with_pip=True, clear=True)
@@ -57,6 +60,7 @@ def install_peers(folder: Path, say: Callable[[str], None]) -> Path:
         done = subprocess.run([*install, *packages], capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise ConfigError(f"pip could not install {' '.join(packages)}: {done.stderr[-500:]}")
+    installed.write_text(wanted, encoding="utf-8")
     return python
 
 

@@ -233,6 +233,54 @@ ASSETS: tuple[Asset, ...] = (
 """The numbered videos that the reader's truth tests go through."""
 
 
+_X265 = {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:bframes=3"}
+_VPX = {"deadline": "realtime", "cpu-used": "8"}
+_SVT = {"preset": "12", "svtav1-params": "lp=1"}
+
+MORE_ASSETS: tuple[Asset, ...] = (
+    Asset(file="bframes_mpeg4.avi", ticks=range(120), codec="mpeg4", options={"bf": "2"}, gop=12),
+    Asset(file="plain.avi", ticks=range(120)),
+    Asset(file="mjpeg.mov", ticks=range(60), codec="mjpeg", options={}, pixel_format="yuvj420p"),
+    Asset(file="vp9.mp4", ticks=range(90), codec="libvpx-vp9", options=_VPX),
+    Asset(file="vp9.mkv", ticks=_steps([40, 7, 300], 90), time_base=_MILLI, codec="libvpx-vp9", options=_VPX),
+    Asset(file="vp8.webm", ticks=range(90), codec="libvpx", options=_VPX),
+    Asset(file="ten_bits_av1.mp4", ticks=range(60), codec="libsvtav1", options=_SVT, pixel_format="yuv420p10le"),
+    Asset(file="hevc.mkv", ticks=range(90), codec="libx265", options=_X265),
+    Asset(file="hevc.mov", ticks=range(90), codec="libx265", options=_X265),
+    Asset(
+        file="variable_hevc.mp4",
+        ticks=_steps([10, 33, 800, 40, 5], 90),
+        time_base=_MILLI,
+        codec="libx265",
+        options=_X265,
+    ),
+    Asset(file="cut_hevc.mp4", ticks=range(-17, 90), codec="libx265", options=_X265, gop=40),
+    Asset(file="fragmented_hevc.mp4", ticks=range(90), codec="libx265", options=_X265, container_options=_FRAGMENTED),
+    Asset(file="one_keyframe_hevc.mp4", ticks=range(150), codec="libx265", options=_X265, gop=10_000),
+    Asset(file="prores.mov", ticks=range(30), codec="prores_ks", options={}, pixel_format="yuv422p10le"),
+    Asset(file="ffv1.mkv", ticks=range(60), codec="ffv1", options={}, gop=10),
+    Asset(file="mpeg2.ts", ticks=range(120), codec="mpeg2video", options={"bf": "2"}, gop=12),
+    Asset(file="mpeg4.mkv", ticks=range(120), codec="mpeg4", options={"bf": "2"}, gop=12),
+    Asset(file="mpeg4.ts", ticks=range(120), codec="mpeg4", options={"bf": "2"}, gop=12),
+    Asset(
+        file="dash.mp4",
+        ticks=range(200),
+        options=_BFRAMES,
+        gop=48,
+        container_options={"movflags": "dash+global_sidx"},
+    ),
+    Asset(
+        file="negative_offsets.mp4",
+        ticks=range(200),
+        options=_BFRAMES,
+        container_options={"movflags": "negative_cts_offsets"},
+    ),
+    Asset(file="refresh.mp4", ticks=range(200), options={"preset": "veryfast", "x264-params": "intra-refresh=1"}),
+    Asset(file="refresh.ts", ticks=range(200), options={"preset": "veryfast", "x264-params": "intra-refresh=1"}),
+)
+"""Rarer ones, for the long tests."""
+
+
 def asset(file: str) -> Asset:
     """Return the recipe of that file name."""
-    return next(recipe for recipe in ASSETS if recipe.file == file)
+    return next(recipe for recipe in (*ASSETS, *MORE_ASSETS) if recipe.file == file)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from make_assets import ASSETS, Asset, decode_all, read_number
+from make_assets import ASSETS, MORE_ASSETS, Asset, decode_all, read_number
 
 from vz_env.errors import ConfigError
 from vz_env.video.cache import FrameCache
@@ -14,6 +15,7 @@ from vz_env.video.decode import PictureDecoder
 from vz_env.video.reader import VideoReader
 
 Numbered = Callable[[str], Path]
+RECIPES = (*ASSETS, *MORE_ASSETS) if os.environ.get("VZ_LONG_TESTS") else ASSETS
 
 
 def keyframe_times(path: Path, times: np.ndarray) -> np.ndarray:
@@ -28,7 +30,7 @@ def keyframe_times(path: Path, times: np.ndarray) -> np.ndarray:
     return np.unique(np.clip(seconds, 0.0, times[-1]))
 
 
-@pytest.mark.parametrize("recipe", ASSETS, ids=lambda recipe: recipe.file)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.file)
 def test_a_keyframe_time_is_the_last_one_before(recipe: Asset, numbered: Numbered) -> None:
     path = numbered(recipe.file)
     times, numbers = decode_all(path)

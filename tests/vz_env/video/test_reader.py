@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -8,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from make_assets import ASSETS, Asset, decode_all, read_number
+from make_assets import ASSETS, MORE_ASSETS, Asset, decode_all, read_number
 
 from vz_env.errors import ConfigError, VideoDecodeError, VideoTimeout
 from vz_env.video.cache import FrameCache
@@ -18,6 +19,7 @@ from vz_env.video.reader import VideoReader
 from vz_env.video.source import LocalSource
 
 Numbered = Callable[[str], Path]
+RECIPES = (*ASSETS, *MORE_ASSETS) if os.environ.get("VZ_LONG_TESTS") else ASSETS
 BFRAMES = {"preset": "veryfast", "bf": "3"}
 
 
@@ -41,7 +43,7 @@ def on_at(times: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(times, asked + 1e-6, side="right") - 1, 0, len(times) - 1)
 
 
-@pytest.mark.parametrize("recipe", ASSETS, ids=lambda recipe: recipe.file)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.file)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_frame_is_the_one_that_is_on(recipe: Asset, workers: int, numbered: Numbered) -> None:
     path = numbered(recipe.file)
