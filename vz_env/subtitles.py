@@ -27,7 +27,10 @@ MAX_LINES: Final = 200_000
 MAX_LINE_CHARACTERS: Final = 2_000
 
 _CLOCK: Final = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)", re.ASCII)
-_WORD: Final = re.compile(r"\w+")
+_UNSPACED: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+"""A word; of scripts that put no space between words (Han, kana), a single character."""
+
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 
 
@@ -79,8 +82,9 @@ class SubtitleTrack:
     def search(self, words: str, limit: int) -> tuple[tuple[SubtitleLine, ...], int]:
         """Find the lines that hold most of some words.
 
-        A word matches a whole word of a line, whatever the case. Only lines that hold as many of the different words as
-        the best line does are found, so that "red card" finds "a red card" and not every "red", where there is one.
+        A word matches a whole word of a line, whatever the case; Han and kana match character by character. Only lines
+        that hold as many of the different words as the best line does are found, so that "red card" finds "a red card"
+        and not every "red", where there is one.
 
         Args:
             words: what to look for.

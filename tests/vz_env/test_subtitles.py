@@ -177,6 +177,25 @@ def test_search_finds_the_lines_that_hold_most_words():
     assert SubtitleTrack([]).search("red", 8) == ((), 0)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("红色", [1.0]),
+        ("卡片", [1.0, 3.0]),
+        ("赤いカード", [5.0]),
+        ("3号", [3.0]),
+        ("빨간", [7.0]),
+        ("빨", []),
+        ("ÉTÉ", [9.0]),
+    ],
+)
+def test_search_in_scripts_without_spaces_and_with_accents(words, expected):
+    texts = ["一张红色的卡片", "3号卡片。", "赤いカードです", "빨간 카드", "un été rouge"]
+    track = SubtitleTrack([SubtitleLine(1.0 + 2 * n, 2.0 + 2 * n, text) for n, text in enumerate(texts)])
+
+    assert [line.start_seconds for line in track.search(words, 8)[0]] == expected
+
+
 def test_whole_ends_may_count_as_none(tmp_path):
     path = tmp_path / "s.json"
     path.write_text('[{"timestamp": [2, 3], "text": "one"}, {"timestamp": [4, 5.0], "text": "two"}]')
