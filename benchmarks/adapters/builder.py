@@ -32,7 +32,10 @@ _ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 
 @dataclass(kw_only=True)
 class Draft:
-    """One official record on its way to an episode; `video` and `images` are paths relative to the root."""
+    """One official record on its way to an episode; `video` and `images` are paths relative to the root.
+
+    A `duration` that is rough, of whole minutes for one, cuts no span short.
+    """
 
     row: Row
     id: str
@@ -48,6 +51,7 @@ class Draft:
     is_hidden: bool = False
     invalid: str = ""
     duration: float | None = None
+    is_duration_rough: bool = False
     video_id: str = ""
     context: str = ""
     subtitles: tuple[str, str, float] | None = None
@@ -248,8 +252,9 @@ class DatasetBuilder:
     def _segments(self, draft: Draft, spans: Iterable[tuple[float, float]]) -> tuple[Segment, ...]:
         """Spans clamped to the video; those that are empty then are dropped. Both leave a note."""
         segments = []
+        most = math.inf if draft.is_duration_rough else draft.duration or math.inf
         for start, end in spans:
-            first, last = max(0.0, start), min(end, draft.duration or math.inf)
+            first, last = max(0.0, start), min(end, most)
             if first >= last:
                 self.notes.append(f"{draft.row.place}: dropped the empty span [{start:g}, {end:g}]")
                 continue

@@ -35,11 +35,13 @@ BENCHMARK: Final = Benchmark(
         "cgbench_mini.json                   # cgbench.json for split full",
         "cg_videos_720p/<video_uid>.mp4 ...  # from video_chunk_*.zip",
         "cg_subtitles/<video_uid>.srt ...    # from subtitles.zip; for the variant with subtitles",
+        "cg_clue_videos/<qid>.mp4 ...        # from clue_video_*.zip; for the variant that shows the clues alone",
     ),
     variants={
         "cgbench-mini": {"split": "mini"},
         "cgbench": {"split": "full"},
         "cgbench-mini-subtitles": {"split": "mini", "subtitles": True},
+        "cgbench-mini-clues": {"split": "mini", "clues": True},
     },
     parser="cgbench_official",
     prompt=prompt,
@@ -51,6 +53,7 @@ def load(
     root: str | os.PathLike[str] | None = None,
     split: str = "mini",
     subtitles: bool = False,
+    clues: bool = False,
     need_videos: bool = True,
 ) -> Dataset:
     """Load a split.
@@ -59,6 +62,7 @@ def load(
         root: folder of the tree that `BENCHMARK.needs` shows.
         split: `mini` or `full`.
         subtitles: give episodes their subtitle file where there is one.
+        clues: ask about the clip of a question's clues in place of the whole video: accuracy there is clue-acc.
         need_videos: whether a video folder that is not there is an error now.
 
     Raises:
@@ -68,17 +72,21 @@ def load(
     if split not in _FILES:
         raise ConfigError(f"CGBench wants split 'mini' or 'full', got {split!r}")
     resolved, base, _ = BENCHMARK.locate(root, _FILES[split])
-    videos = VideoFolder(resolved, base / "cg_videos_720p")
+    folder = "cg_clue_videos" if clues else "cg_videos_720p"
+    videos = VideoFolder(resolved, base / folder)
     if need_videos and not videos.is_there:
-        raise BENCHMARK.missing(base, "cg_videos_720p")
+        raise BENCHMARK.missing(base, folder)
     prefix, srt = base.relative_to(resolved).as_posix(), VideoFolder(resolved, base / "cg_subtitles")
     builder = DatasetBuilder(name="CGBench", split=split, root=resolved)
     for row in json_rows(base / _FILES[split]):
         draft = _draft(row, videos)
+        if clues:  # what is left of the video has a time of its own
+            draft.video, draft.duration, draft.evidence = videos.find(draft.id), None, ()
         if subtitles and srt.holds(f"{draft.video_id}.srt"):
             draft.subtitles = (f"{prefix}/cg_subtitles/{draft.video_id}.srt", "srt", 0.0)
         builder.add(draft)
-    return builder.finish([base / _FILES[split]], variant="subtitles" if subtitles else "")
+    parts = {"subtitles": subtitles, "clues": clues}
+    return builder.finish([base / _FILES[split]], variant=" ".join(word for word, is_on in parts.items() if is_on))
 
 
 def _draft(row: Row, videos: VideoFolder) -> Draft:

@@ -69,7 +69,7 @@ def load(*, root: str | os.PathLike[str] | None = None, split: str = "test", nee
         for number, question in enumerate(questions):
             draft = _draft(Row(question, f"{row.place}: qa[{number}]"), key, video)
             draft.groups["genre"] = genre
-            draft.duration = minutes * 60.0 if minutes else None
+            draft.duration, draft.is_duration_rough = minutes * 60.0 if minutes else None, True
             builder.add(draft)
     return builder.finish([base / _FILE])
 

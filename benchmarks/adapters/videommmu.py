@@ -13,25 +13,12 @@ from vz_env.errors import ConfigError, DatasetError
 
 from .benchmark import Benchmark, lettered
 from .builder import DatasetBuilder, Draft, VideoFolder, index_of_letter
+from .disciplines import DISCIPLINES, discipline_of
 from .rows import Row, json_object
 
-__all__ = ["BENCHMARK", "TRACKS", "discipline_of", "load"]
+__all__ = ["BENCHMARK", "TRACKS", "load"]
 
 TRACKS: Final = ("perception", "comprehension", "adaptation")
-DISCIPLINES: Final = {
-    "Art": ("Art", "Art_Theory", "Design", "Music"),
-    "Business": ("Accounting", "Economics", "Finance", "Manage", "Marketing"),
-    "Science": ("Biology", "Chemistry", "Geography", "Math", "Physics"),
-    "Medicine": (
-        *("Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine"),
-        *("Pharmacy", "Public_Health"),
-    ),
-    "Humanities": ("History", "Literature", "Sociology", "Psychology"),
-    "Engineering": (
-        *("Agriculture", "Architecture_and_Engineering", "Computer_Science", "Electronics"),
-        *("Energy_and_Power", "Materials", "Mechanical_Engineering"),
-    ),
-}
 _QUOTED: Final = re.compile(r"'([^']*)'?")
 _QUIZ: Final = "\nA quiz in the last picture of the video is not the question: leave it aside."
 _APPLY: Final = (
@@ -101,12 +88,6 @@ def _records(value: dict[str, Any], file: Path) -> dict[str, Any]:
     if len(value) != 1 or not isinstance(inner, dict) or not all(isinstance(one, dict) for one in inner.values()):
         raise DatasetError(f"{file}:1: wanted one track as an object of numbered records")
     return inner
-
-
-def discipline_of(record_id: str) -> str:
-    """The discipline of an id such as `dev_Accounting_1`, Science when its subject is on no list."""
-    subject = record_id.partition("_")[2].rpartition("_")[0]
-    return next((name for name, subjects in DISCIPLINES.items() if subject in subjects), "Science")
 
 
 def _draft(row: Row, track: str, folders: dict[str, VideoFolder]) -> Draft:

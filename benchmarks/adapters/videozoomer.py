@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 
 from vz_env.datasets.dataset import Dataset
-from vz_env.datasets.jsonl import resolve_inside
-from vz_env.errors import ConfigError, DatasetError
 
 from .benchmark import Benchmark
 from .builder import DatasetBuilder, Draft, index_of_letter, indices_of_text, split_options
-from .rows import Row, json_rows, read_text
+from .mixtures import chosen_rows, read_mixture
+from .rows import Row, json_rows
 
 __all__ = ["BENCHMARK", "load"]
 
-_MAX_YAML: Final = 1 << 20
-_STRATEGY: Final = re.compile(r"all|(first|end|random):(\d+)(%?)")
 _NO_OPTION_NEEDED: Final = ("Please respond with only", "Please provide your answer by")
 
 BENCHMARK: Final = Benchmark(
@@ -53,62 +49,13 @@ def load(
         DatasetError: files are missing or wrong.
     """
     resolved, base, file = BENCHMARK.locate(root, split)
-    parts = _mixture(file, resolved) if file.suffix in {".yaml", ".yml"} else [(file, "all")]
+    parts = read_mixture(file, resolved) if file.suffix in {".yaml", ".yml"} else [(file, "all")]
     builder = DatasetBuilder(name="VideoZoomer", split=split, root=resolved)
     generator = np.random.default_rng(seed)
     for path, strategy in parts:
-        for row in _chosen(list(json_rows(path)), strategy, path, generator):
+        for row in chosen_rows(list(json_rows(path)), strategy, path, generator):
             builder.add(_draft(row, len(builder.episodes), base, resolved))
     return builder.finish({file, *(path for path, _ in parts)}, variant=f"seed{seed}" if seed else "")
-
-
-def _mixture(file: Path, root: Path) -> list[tuple[Path, str]]:
-    """The parts of a mixture: (file of records, sampling strategy)."""
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{file}: a YAML mixture wants PyYAML: pip install 'vz-env[bench]'") from error
-    text = read_text(file)
-    try:
-        # Aliases are how a small file becomes a large one; mixtures have no use for them.
-        if len(text) > _MAX_YAML or any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise DatasetError(f"{file}: wanted a mixture below {_MAX_YAML} characters and without aliases")
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DatasetError(f"{file}: not YAML: {error!s:.200}") from error
-    items = value.get("datasets") if isinstance(value, dict) else None
-    if not isinstance(items, list) or not items:
-        raise DatasetError(f"{file}: wanted a list under 'datasets'")
-    parts = []
-    for number, item in enumerate(items):
-        row = Row(item if isinstance(item, dict) else {}, f"{file}: datasets[{number}]")
-        if "data_path" in row.value:
-            raise row.fail("data_path: a folder of Arrow files is not read; write it as a JSON list (json_path)")
-        parts.append((_annotations(row, root), row.text("sampling_strategy", "all")))
-    return parts
-
-
-def _annotations(row: Row, root: Path) -> Path:
-    """The file of a part; an absolute path must lie inside the root."""
-    name = row.text("json_path")
-    path = Path(name).resolve() if Path(name).is_absolute() else resolve_inside(root, "json_path", name)
-    if not path.is_relative_to(root):
-        raise row.fail(f"json_path: {name!r} leaves the root {root}")
-    return path
-
-
-def _chosen(rows: list[Row], strategy: str, path: Path, generator: np.random.Generator) -> list[Row]:
-    match = _STRATEGY.fullmatch(strategy)
-    if match is None or (match[3] and match[1] != "first"):
-        raise DatasetError(
-            f"{path}: sampling_strategy wants all, first:N, first:P%, end:N or random:N, got {strategy!r}"
-        )
-    if match[1] is None:
-        return rows
-    count = len(rows) * int(match[2]) // 100 if match[3] else min(int(match[2]), len(rows))
-    if match[1] == "random":
-        return [rows[index] for index in sorted(generator.choice(len(rows), size=count, replace=False).tolist())]
-    return rows[:count] if match[1] == "first" else rows[len(rows) - count :]
 
 
 def _draft(row: Row, number: int, base: Path, root: Path) -> Draft:

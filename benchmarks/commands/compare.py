@@ -12,7 +12,7 @@ import tyro
 from vz_env.errors import ConfigError
 
 from ..console import show
-from ..official import knowledge_gain
+from ..official import clue_recovery_rate, knowledge_gain
 from ..reproducibility import differences
 from ..results import EvalResult, paired
 from ..runner import RUNS_NAME
@@ -48,8 +48,10 @@ def run_compare(args: CompareArgs) -> int:
     test = paired(first, second)
     show(f"first minus second: {test}")
     _show_gain(first, second)
+    descriptions = [_description(args.first, first), _description(args.second, second)]
+    _show_recovery(first, second, descriptions)
     _show_changes(first, second, args.show_questions)
-    found = differences(_description(args.first, first), _description(args.second, second))
+    found = differences(*descriptions)
     show("settings that differ:" if found else "settings: all the same")
     for difference in found:
         show(f"  {difference}")
@@ -104,3 +106,11 @@ def _show_gain(first: EvalResult, second: EvalResult) -> None:
     after, before = accuracies
     if first.dataset == "VideoMMMU" and after is not None and before is not None:
         show(f"delta-knowledge (first with the video, second without): {knowledge_gain(before, after):+.1f} %")
+
+
+def _show_recovery(first: EvalResult, second: EvalResult, descriptions: Sequence[Mapping[str, Any]]) -> None:
+    """CG-Bench's CRR, where the first saw whole videos and the second the clips of the clues alone."""
+    clues = ["clues" in str(one.get("dataset", {}).get("revision", "")).partition("-")[2] for one in descriptions]
+    if first.dataset == "CGBench" and clues == [False, True]:
+        rate = clue_recovery_rate(first.accuracy.mean, second.accuracy.mean)
+        show(f"clue recovery rate (first on whole videos, second on the clues): {100 * rate:.1f} %")

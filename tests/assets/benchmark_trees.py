@@ -183,6 +183,8 @@ CGBENCH: dict[str, Any] = {
          "choices": ["1", "2", "3", "4", "5", "6", "7", "Eight"], "right_answer": "H", "clue_intervals": [[9, 12]]},
     ],
     "cg_videos_720p/shop1.mp4": VIDEO,
+    "cg_clue_videos/1.mp4": VIDEO,
+    "cg_clue_videos/2.mp4": VIDEO,
     "cg_subtitles/shop1.srt": "1\n00:00:02,000 --> 00:00:03,000\na cart\n\n",
 }  # fmt: skip
 

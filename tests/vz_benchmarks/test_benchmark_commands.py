@@ -202,3 +202,16 @@ def test_a_report_of_everything_writes_a_page_for_each_dataset_and_names_what_is
         == 0
     )
     assert {path.name for path in (tmp_path / "both").iterdir()} == {"MLVU-dev", "VNBench-test"}
+
+
+def test_compare_prints_how_much_of_the_clues_accuracy_is_recovered(tmp_path, capsys):
+    video = asset("cfr.mp4").write(tmp_path)
+    root = write_tree(tmp_path / "cg", TREES["cgbench-mini"], video)
+    for variant, policy in (("cgbench-mini", "blind"), ("cgbench-mini-clues", "oracle")):
+        words = ["eval", "--benchmark", variant, "--root", str(root), "--out", str(tmp_path / variant)]
+        assert main([*words, "--policy", policy]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "cgbench-mini"), str(tmp_path / "cgbench-mini-clues")]) == 0
+    assert "clue recovery rate (first on whole videos, second on the clues): 50.0 %" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path / "cgbench-mini-clues"), str(tmp_path / "cgbench-mini")]) == 0
+    assert "clue recovery" not in capsys.readouterr().out

@@ -14,7 +14,9 @@ from benchmark_trees import TREES, VIDEO, write_tree
 from gymnasium.utils.env_checker import check_env
 from make_assets import asset, read_number
 
+from vz_benchmarks.adapters.builder import index_of_letter, split_options
 from vz_benchmarks.adapters.catalogue import BENCHMARKS, VARIANTS, find_variant
+from vz_benchmarks.parsers import find_parser
 from vz_env.datasets.dataset import Dataset
 from vz_env.datasets.registry import list_datasets, load_dataset
 from vz_env.env import VideoZoomEnv
@@ -164,6 +166,22 @@ def test_evidence_comes_from_the_annotations(roots: dict[str, Path]) -> None:
     np.testing.assert_allclose([one.start_seconds for one in found], [1.0, 3.0])
 
 
+def test_a_rough_length_cuts_no_evidence_short(roots: dict[str, Path], tmp_path: Path) -> None:
+    line = TREES["lvbench"]["video_info.meta.jsonl"].replace("00:03-00:05", "00:59-01:04")
+    dataset = load("lvbench", write_tree(tmp_path, {"video_info.meta.jsonl": line}, None), need_videos=False)
+    assert dataset.key("7").evidence == (Segment(59.0, 64.0),)  # of a video of "one minute"
+
+
+def test_clues_alone_are_videos_of_their_own(roots: dict[str, Path]) -> None:
+    whole, clues = load("cgbench-mini", roots["cgbench-mini"]), load("cgbench-mini-clues", roots["cgbench-mini"])
+    assert [episode.video_path.name for episode in clues] == ["1.mp4", "2.mp4"]
+    assert [clues.key(name).answer_indices for name in clues.ids] == [
+        whole.key(name).answer_indices for name in whole.ids
+    ]
+    assert not any(clues.key(name).evidence for name in clues.ids)
+    assert clues.revision == f"{whole.revision[:40]}-clues"
+
+
 def test_longvideobench_reads_ends_as_its_own_loader_when_asked(roots):
     root = roots["longvideobench-subtitles"]
     plain, official = (load("longvideobench-subtitles", root, official_ends=flag) for flag in (False, True))
@@ -218,11 +236,17 @@ def test_parquet_and_jsonl_give_the_same_dataset(roots: dict[str, Path], tmp_pat
 def test_mixtures_take_their_parts(roots: dict[str, Path], tmp_path: Path) -> None:
     dataset = load("videozoomer", roots["videozoomer"], split="mixture.yaml")
     assert dataset.ids == ("longvideo-reason_0", "Video-MMLU_1")
+    for strategy, count in [("first:50%", 2), ("end:1%", 1), ("random:2", 2), ("random:200%", 3), ("first:9", 3)]:
+        (roots["videozoomer"] / "one.yaml").write_text(
+            f"datasets: [{{json_path: val.json, sampling_strategy: '{strategy}'}}]"
+        )
+        assert len(load("videozoomer", roots["videozoomer"], split="one.yaml")) == count
     bomb = "datasets:\n  - json_path: &a val.json\n  - json_path: *a\n"
     for name, text, message in [
         ("bomb.yaml", bomb, "without aliases"),
         ("out.yaml", "datasets: [{json_path: /etc/hosts}]", "leaves the root"),
         ("up.yaml", "datasets: [{json_path: ../x.json}]", "leaves the root"),
+        ("odd.yaml", "datasets: [{json_path: val.json, sampling_strategy: 'end:-1'}]", "with :N or :P%"),
         ("arrow.yaml", "datasets: [{data_path: /data}]", "not read"),
         ("how.yaml", "datasets: [{json_path: val.json, sampling_strategy: 'some:3'}]", "sampling_strategy wants"),
         ("no.yaml", "datasets: 3", "wanted a list"),
@@ -257,6 +281,8 @@ def test_numbered_videos_are_found_by_their_address(roots: dict[str, Path], tmp_
 @pytest.mark.parametrize(
     ("folder", "variant", "records"),
     [
+        ("NExT-QA", "nextqa-test", 3),
+        ("NExT-GQA", "nextgqa-test", 10),
         ("MLVU_dev", "mlvu-dev", 29),
         ("LongVideoBench", "longvideobench", 5),
         ("VideoMMMU", "videommmu", 12),
@@ -271,6 +297,12 @@ def test_real_records_are_all_read(folder: str, variant: str, records: int) -> N
     dataset = load(variant, SAMPLES / folder, need_videos=False)
     assert len(dataset) == records
     assert all(dataset.key(name) for name in dataset.ids)
+    told = [BENCHMARKS[dataset.name].prompt(episode) for episode in dataset]
+    assert all(episode.question in text for episode, text in zip(dataset, told, strict=True))
+    for episode in dataset:
+        if not dataset.key(episode.id).needs_judge and episode.options:
+            assert dataset.key(episode.id).answer_indices
+        assert all(span.duration_seconds > 0 for span in dataset.key(episode.id).evidence)
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the official sample records are not here")
@@ -288,6 +320,31 @@ def test_real_records_that_stand_in_other_files_are_read_too(tmp_path: Path) -> 
     assert len(load("video-holmes", tmp_path, need_videos=False)) == len(films)
     lvbench = load("lvbench", tmp_path, need_videos=False)
     assert lvbench.key(lvbench.ids[0]).evidence[0].duration_seconds == 4.0
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the official sample records are not here")
+def test_real_result_and_answer_files_agree_with_ours(tmp_path: Path) -> None:
+    lines = (SAMPLES / "VNBench" / "llava-ov-7b-videoniah-result.jsonl").read_text(encoding="utf-8").splitlines()
+    for record in map(json.loads, lines):
+        question, letters, options = split_options(
+            record["prompt"].partition("<image>\n")[2].partition("\nAnswer with")[0]
+        )
+        assert (len(letters), bool(question)) == (4, True)
+        (index,) = find_parser("vnbench_official")(record["pred"], options)
+        assert letters[index] == record["pred"][0]
+        assert index_of_letter(record["gt"], options)
+    answers = json.loads((SAMPLES / "EgoSchema" / "subset_answers.json").read_text(encoding="utf-8"))
+    blank = {"question": "?", **{f"option {number}": str(number) for number in range(5)}}
+    questions = [{"q_uid": uid, **blank} for uid in (*answers, "hidden")]
+    write_tree(tmp_path, {"questions.json": questions, "subset_answers.json": answers}, None)
+    dataset = load("egoschema-subset", tmp_path, need_videos=False)
+    assert {name: dataset.key(name).answer_indices for name in dataset.ids} == {u: (n,) for u, n in answers.items()}
+    submitted = json.loads((SAMPLES / "MLVU_test" / "submission_test_res.json").read_text(encoding="utf-8"))
+    assert {tuple(sorted(one)) for one in submitted} == {("option", "question_id", "question_type")}
+    types = {"plotQA", "needleQA", "ego", "count", "order", "anomaly_reco", "topic_reasoning", "sportsQA", "tutorialQA"}
+    assert {one["question_type"] for one in submitted} <= types
+    charades = load("charades-sta", SAMPLES / "Charades-STA", split="train", need_videos=False)
+    assert len(charades) > 2
 
 
 if __name__ == "__main__":  # after a change of wording that is meant, and that raised a version: write the golden files
