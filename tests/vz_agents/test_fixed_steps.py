@@ -51,7 +51,6 @@ def test_few_shapes_are_ever_compiled(model, scripted_env):
 
 def test_the_trainer_agrees_with_compiled_sampling_also_after_it_has_learned(model, scripted_env):
     config = PPOConfig(prompts=2, samples=2, estimator="gae", critic_warmup=0, max_new_tokens=8, lr=1e-3, compile=True)
-    model = copy.deepcopy(model)
     ppo = PPO(model, copy.deepcopy(model), [scripted_env(*IDS) for _ in range(4)], IDS, config)
     assert all(ppo.step()[1]["train/log_prob_gap"] < 1e-5 for _ in range(2))
 

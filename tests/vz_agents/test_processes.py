@@ -182,9 +182,7 @@ def folder(make_model, needle, tmp_path_factory):
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
     many = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", __file__, str(folder)]
-    ended = subprocess.run(
-        command, check=False, env=os.environ | where | many, capture_output=True, text=True, timeout=100
-    )
+    ended = subprocess.run(command, check=False, env=os.environ | where | many, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return folder
 
