@@ -9,9 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from make_assets import write_audio_only
+from make_assets import numbered_picture, read_number, write_audio_only
 
 from vz_env.errors import NoVideoStream, VideoDecodeError, VideoError, VideoRefused
+from vz_env.video.cache import FrameCache
 from vz_env.video.diagnosis import likely_cause
 from vz_env.video.limits import DecodeLimits
 from vz_env.video.reader import VideoReader
@@ -95,3 +96,42 @@ def test_codecs_and_formats_are_on_a_list(tmp_path: Path) -> None:
             container.mux(stream.encode(None))
         with pytest.raises((VideoRefused, VideoDecodeError)):
             VideoReader(path)
+
+
+def broadcast(path: Path, size: tuple[int, int], first: int, codec: str, count: int) -> bytes:
+    """A stretch of a transport stream whose pictures are numbered and dated from `first` on."""
+    options = {
+        "libx264": {"preset": "veryfast"},
+        "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none"},
+    }
+    clock = Fraction(1, 90_000)
+    with av.open(str(path), "w", format="mpegts", container_options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.options = *size, "yuv420p", options[codec]
+        stream.codec_context.time_base, stream.codec_context.gop_size = clock, 24
+        for number in range(first, first + count):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
+            frame.pts, frame.time_base = number * 3000, clock
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_stream_may_change_its_size(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "sizes.ts"
+    pieces = [((160, 96), 0), ((320, 192), 60)]
+    path.write_bytes(b"".join(broadcast(tmp_path / "piece.ts", size, at, codec, 60) for size, at in pieces))
+    with VideoReader(path, cache=FrameCache(0)) as reader:
+        asked = np.arange(0.01, 3.99, 0.13)
+        assert [read_number(frame) for frame in reader.frames_at(asked).frames] == [int(t * 30) for t in asked]
+
+
+def test_a_bomb_behind_small_pictures_ends_the_video_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.ts"
+    pieces = [((160, 96), 0, 60), ((640, 384), 60, 4)]
+    path.write_bytes(b"".join(broadcast(tmp_path / "p.ts", size, at, "libx264", n) for size, at, n in pieces))
+    with VideoReader(path, cache=FrameCache(0), limits=DecodeLimits(max_frame_pixels=200_000)) as reader:
+        assert reader.info.is_truncated
+        assert reader.info.duration_seconds <= 2.0
+        assert read_number(reader.frames_at([1.5]).frames[0]) == 45
