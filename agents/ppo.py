@@ -3,9 +3,9 @@
 One iteration: draw questions and sample each several times, side by side (`sampler`); drop the questions that teach
 nothing; estimate advantages of the sampled tokens, with a critic or against the question's other samples
 (`ppo_batch`, `advantages`); then a few epochs of clipped updates (`losses`). The old log-probabilities are those of
-sampling, so no extra forward pass is made for them; a guard recomputes some before the first update of every iteration
-and stops the run when sampler and trainer disagree, which is how blindness and drift show. Every random choice derives
-from (seed, iteration), so a run that is resumed from a checkpoint goes on as if it had never stopped.
+sampling, so no extra forward pass is made for them; a guard compares them with those of the first minibatch, before any
+update, and stops the run when sampler and trainer disagree, which is how blindness and drift show. Every random choice
+derives from (seed, iteration), so a run that is resumed from a checkpoint goes on as if it had never stopped.
 
 Several `processes` divide the questions among them, and the passes over what was sampled. Between the two they tell one
 another what they played, pixels left out, and from there on all decide alike, by the same numbers: what is left out and
@@ -205,20 +205,17 @@ class PPO:
         batch = make_batch(chosen or _scorable(rollouts), self.config, self.model.device)
         if not chosen:  # whitening has blown the critic's errors up to advantages: nothing was learned
             batch.advantages.zero_()
-        with clock.phase("guard"):
-            gap = self._guard(batch)
         with clock.phase("reference"):
             self.processes.gather(partial(self._refer, batch))
         with clock.phase("update"):
             metrics = self._update(batch, random)
         tokens = {"trained": metrics.pop("packed_tokens"), "forwarded": float(sum(batch.lengths))}
         seconds = clock.seconds
-        train_seconds = sum(seconds[name] for name in ("guard", "reference", "update"))
+        train_seconds = seconds["reference"] + seconds["update"]
         total = sum(len(rollout.trajectory.tokens or ()) for rollout in rollouts)
         sampled = sum(sum(rollout.trajectory.tokens.mask) for rollout in rollouts if rollout.trajectory.tokens)
         metrics |= clock.metrics() | clock.idle_metrics(self.model.device)
         metrics |= {
-            "train/log_prob_gap": gap,
             "train/skipped_steps": float(self.skipped.count),
             "train/episodes": float(len(chosen)),
             "time/train_seconds": train_seconds,
@@ -233,30 +230,33 @@ class PPO:
             self.model.device,
         )
 
-    def _guard(self, batch: Batch) -> float:
-        """Mean gap between log-probabilities of sampling and of training on a few episodes, before any update.
+    def _guard(self, batch: Batch, looks: Sequence[_Look | None]) -> float:
+        """Mean gap between log-probabilities of sampling and of training, before any update.
 
-        Every process looks at a few of its own, and all judge what each of them saw.
+        Every process looked at some rows of its own, and all judge what each of them saw.
         """
-        looks = [look for look in self.processes.gather(partial(self._look, batch)) if look is not None]
-        gap = max(log_prob_gap(look.trained, look.sampled, self.model.lm.dtype) for look in looks)
-        for look in looks:
+        own = looks[self.processes.rank]
+        told = [look for look in self.processes.gather(partial(self._look, batch, own)) if look is not None]
+        gap = max(log_prob_gap(look.trained, look.sampled, self.model.lm.dtype) for look in told)
+        for look in told:
             if look.permuted is not None:
                 check_sight(look.trained, look.permuted)
         return gap
 
     @torch.no_grad()
-    def _look(self, batch: Batch) -> _Look | None:
-        """Score a few episodes of this process's; None where it has none."""
-        self.model.eval()
+    def _look(self, batch: Batch, seen: _Look | None) -> _Look | None:
+        """What this process saw of its rows in the first minibatch; scores a few where it saw none, or is to be tried.
+
+        A model that looks at frames is tried once a process: how frames reach it does not change while it runs.
+        """
         few = batch.rows(batch.own(range(len(batch)))[:GUARDED_EPISODES])
-        if not few.lengths:
-            return None
-        trained, changed = self._score(self.model, few).log_probs.cpu(), None
-        others = [permuted(seen) for seen in few.frames]
-        if not self._has_seen and [seen.placed for seen in others] != [seen.placed for seen in few.frames]:
-            changed = self._score(self.model, replace(few, frames=others)).log_probs.cpu()
-            self._has_seen = True  # once a process: how frames reach the model does not change while it runs
+        others = few.frames if self._has_seen else [permuted(frames) for frames in few.frames]
+        is_trial = [frames.placed for frames in others] != [frames.placed for frames in few.frames]
+        if not few.lengths or (seen is not None and not is_trial):
+            return seen
+        trained = self._score(self.model, few).log_probs.cpu()
+        changed = self._score(self.model, replace(few, frames=others)).log_probs.cpu() if is_trial else None
+        self._has_seen = self._has_seen or is_trial
         return _Look(trained, few.log_probs[few.mask.bool()].cpu(), changed)
 
     @torch.no_grad()
@@ -279,31 +279,36 @@ class PPO:
         config = self.config
         self.model.eval()  # gradients flow all the same; dropout would make these log-probabilities others than sampled
         sums: dict[str, float] = {}
-        norms = []
+        norms: list[float] = []
+        gap = 0.0
         states: list[_States] = []
         for epoch in range(config.epochs):
             for chosen in batch.minibatches(config.minibatches, random):
                 self._weigh(batch, chosen)
                 kept = states if epoch == 0 else []
-                self.processes.gather(partial(self._accumulate, batch, batch.own(chosen), sums, kept))
+                looks = self.processes.gather(partial(self._accumulate, batch, batch.own(chosen), sums, kept))
+                gap = gap if norms else self._guard(batch, looks)  # the model is still the one that sampled
                 norms.append(0.0 if self._is_warming_up else self._take_step(self.policy_optimizer, "policy"))
         sums = _total(self.processes.gather(lambda: sums))
         packed = sums.pop("packed_tokens")
         tokens = float(batch.mask.sum()) * config.epochs
         metrics = {f"train/{name}": value / tokens for name, value in sums.items()}
-        metrics |= {"train/grad_norm": sum(norms) / len(norms), "packed_tokens": packed}
+        metrics |= {"train/grad_norm": sum(norms) / len(norms), "train/log_prob_gap": gap, "packed_tokens": packed}
         return metrics | (self._fit_critic(states, batch) if config.uses_critic else {})
 
-    def _accumulate(self, batch: Batch, rows: list[int], sums: dict[str, float], states: list[_States]) -> None:
-        """Add up gradients, terms and states of some rows, micro-batch by micro-batch."""
+    def _accumulate(self, batch: Batch, rows: list[int], sums: dict[str, float], states: list[_States]) -> _Look | None:
+        """Add up gradients, terms and states of some rows, micro-batch by micro-batch; a look at the first of them."""
+        look: _Look | None = None
         for part in map(batch.rows, batch.micro_batches(rows, self.config.micro_tokens)):
             loss, terms, scores = self._loss(part)
             if not self._is_warming_up:
                 loss.backward()
             sampled = part.mask.bool()
+            look = look or _Look(scores.log_probs.detach().cpu(), part.log_probs[sampled].cpu(), None)
             states.append(_States(scores.hidden.detach(), part.values[sampled], part.returns[sampled]))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
+        return look
 
     def _take_step(self, optimizer: OptimizerGroup, of: str) -> float:
         """One step on the gradients of all processes; returns their norm, and 0 for a step that is skipped by all."""

@@ -15,7 +15,7 @@ of threads, and torch and transformers themselves: TRL lives in an environment o
 Not equal, as it is the difference that is measured: TRL runs `generate()` over the whole conversation in every turn,
 trains on padded rows side by side, and steps environments one after the other; we keep the cache, share what a group
 has in common, and step them in threads. We draw 24 tokens and append the end of the turn; for TRL, whose replies must
-parse, the action and that end are among the 24. We recompute some log-probabilities to guard the step; TRL does not.
+parse, the action and that end are among the 24.
 """
 
 from __future__ import annotations

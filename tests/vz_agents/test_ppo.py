@@ -157,12 +157,32 @@ def test_tampered_log_probs_stop_the_run_before_an_update(trainer, monkeypatch):
     assert not changed(before, ppo.model, "")
 
 
+def say_nan(ppo, monkeypatch):
+    """Let the policy say nothing of what it wrote, and the reference something."""
+    score = ppo._score
+
+    def broken(model, rows):
+        scores = score(model, rows)
+        return replace(scores, log_probs=scores.log_probs * math.nan) if model is ppo.model else scores
+
+    monkeypatch.setattr(ppo, "_score", broken)
+
+
 def test_log_probs_that_are_nan_stop_the_run(trainer, monkeypatch):
     ppo = trainer()
-    score = ppo._score
-    monkeypatch.setattr(ppo, "_score", lambda *given: replace(score(*given), log_probs=torch.tensor([math.nan])))
+    say_nan(ppo, monkeypatch)
     with pytest.raises(TrainingDiverged, match="by nan on average"):
         ppo.step()
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_guard_takes_no_pass_of_its_own_and_comes_before_any_update(trainer, monkeypatch, epochs):
+    ppo = trainer(kl_coef=0.0, epochs=epochs)
+    score, passes = ppo._score, []
+    monkeypatch.setattr(ppo, "_score", lambda *given: passes.append(1) or score(*given))
+    _, metrics = ppo.step()
+    assert len(passes) == epochs
+    assert 0.0 < metrics["train/log_prob_gap"] < 1e-5
 
 
 def test_error_trajectories_are_counted_and_left_out(trainer, monkeypatch):
@@ -369,10 +389,11 @@ def test_micro_batches_add_up_in_every_aggregation(trainer, aggregation):
 def test_a_run_that_stops_leaves_what_it_was_looking_at(trainer, monkeypatch, tmp_path):
     ppo = trainer()
     ppo.out = tmp_path
-    score = ppo._score
-    monkeypatch.setattr(ppo, "_score", lambda *given: replace(score(*given), log_probs=torch.tensor([math.nan])))
+    say_nan(ppo, monkeypatch)
+    before = weights(ppo.model)
     with pytest.raises(TrainingDiverged):
         ppo.step()
+    assert not changed(before, ppo.model, "")
     lines = (tmp_path / "diverged" / "trajectories.jsonl").read_text().splitlines()
     assert len(lines) == 8
     assert "by nan on average" in (tmp_path / "diverged" / "reason.json").read_text()
