@@ -246,6 +246,23 @@ def test_two_steps_and_two_after_a_resume_are_four_bit_for_bit(trainer, tmp_path
         assert [one.trajectory.tokens for one in rollouts] == [one.trajectory.tokens for one in others]
 
 
+def test_no_number_of_a_token_that_was_not_sampled_reaches_the_gradient(trainer):
+    ppo = trainer(kl_coef=0.1, entropy_coef=0.1)
+    rollouts, _ = ppo.step()
+
+    def gradient(noise):
+        batch = ppo_batch.make_batch(rollouts, ppo.config, ppo.model.device)
+        ppo._weigh(batch, list(range(len(batch))))
+        for column in (batch.log_probs, batch.reference, batch.advantages, batch.values, batch.returns, batch.weights):
+            column[batch.mask == 0] += noise
+        ppo.model.zero_grad()
+        ppo._loss(batch)[0].backward()
+        return torch.cat([weight.grad.flatten() for weight in ppo.model.lm.parameters()])
+
+    assert (gradient(0.0) != 0).any()
+    assert torch.equal(gradient(0.0), gradient(7.0))
+
+
 def test_micro_batches_add_up_to_the_minibatch(trainer):
     whole, parts = trainer(), trainer(micro_tokens=1)
     _, one = whole.step()
