@@ -60,8 +60,9 @@ _RESPONSE: Final = {
 class Steps(TrainerCallback):
     """Waits before every step until it is asked for, and says afterwards what it cost."""
 
-    def __init__(self) -> None:
-        """Begin with nothing measured."""
+    def __init__(self, device: str) -> None:
+        """Begin with nothing measured, on this device."""
+        self.device = device
         self.tokens: list[int] = []
         self.sampled: list[int] = []
 
@@ -73,7 +74,7 @@ class Steps(TrainerCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """It ends with the optimiser's."""
-        if torch.cuda.is_available():
+        if self.device != "cpu":
             torch.cuda.synchronize()
         wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
         sys.stdout.write(json.dumps(asdict(StepCost(wall, cpu, self.tokens, self.sampled))) + "\n")
@@ -171,7 +172,7 @@ def main(task: GroupTask, scratch: str) -> None:
         logging_strategy="no",
         disable_tqdm=True,
     )
-    steps = Steps()
+    steps = Steps(task.device)
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(task.model),
         reward_funcs=[lambda environments, **_: rewards(task, environments)],
