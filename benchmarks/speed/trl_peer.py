@@ -14,12 +14,8 @@ from dataclasses import asdict
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # before TRL is imported
-
 import torch
-from datasets import Dataset as Rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
 
 from vz_benchmarks.speed.group_task import GroupTask, StepCost
 from vz_benchmarks.speed.scripted import scripted_reply
@@ -143,6 +139,10 @@ def script(trainer: Any, steps: Steps, task: GroupTask) -> None:
 
 def main(task: GroupTask, scratch: str) -> None:
     """Train for as many steps as are asked for."""
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # of `environment_factory`
+    from datasets import Dataset as Rows
+    from trl import GRPOConfig, GRPOTrainer
+
     torch.set_num_threads(task.threads)
     dataset = load_needle(split="test", root=task.videos)
     tokenizer = AutoTokenizer.from_pretrained(task.model, chat_template=_TEMPLATE)

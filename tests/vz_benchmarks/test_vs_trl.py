@@ -13,9 +13,11 @@ pytest.importorskip("torch")
 from vz_benchmarks.speed import trl_process
 from vz_benchmarks.speed.group_task import GroupTask, StepCost
 from vz_benchmarks.speed.scripted import Scripted, scripted_actions, scripted_reply
+from vz_benchmarks.speed.trl_peer import rewards
+from vz_benchmarks.speed.trl_peer import zooming as zooming_class
 from vz_benchmarks.speed.trl_process import TRLProcess
 from vz_benchmarks.speed.vs_trl import VsTRLArgs, check_alike, run_benchmark, summarise
-from vz_env.errors import ConfigError, VZError
+from vz_env.errors import ConfigError, ResetNeeded, VZError
 
 TASK = GroupTask(episodes=2)  # four turns, so 96 tokens are sampled
 
@@ -60,6 +62,19 @@ def test_replies_have_one_length_whatever_the_action():
 def test_scripted_episodes_pay_at_their_end(scripted_play):
     assert scripted_play(pay=1.0) == [0.0, 0.0, 1.0]
     assert scripted_play(pay=0.0) == [0.0, 0.0, 0.0]
+
+
+def test_trl_is_shown_the_same_environment(needle):
+    zooming = zooming_class(TASK, needle)()
+    seen = zooming.reset(id=needle.ids[0], prompt=[])
+    env = TASK.make_env(needle)
+    assert seen == env.reset(seed=0, options={"episode_id": needle.ids[0]})[0]["text"]
+    action = TASK.actions[0]
+    request = action.removeprefix("<video_zoom>").removesuffix("</video_zoom>")
+    assert zooming.video_zoom(request) == env.step(action)[0]["text"] != seen
+    assert rewards(TASK, [zooming]) == [0.0]  # it has answered now
+    with pytest.raises(ResetNeeded):
+        zooming.video_zoom(request)
 
 
 @pytest.fixture
