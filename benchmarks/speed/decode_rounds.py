@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vz_env.video.frames import fit_size
 
@@ -22,6 +23,7 @@ __all__ = ["FileTimes", "TimeBox", "play_rounds"]
 MAX_PIXELS: Final = 100_352
 OVERVIEW_FRAMES, ZOOM_FRAMES, ZOOM_SECONDS = 64, 16, 8.0
 FPS: Final = 30
+MOST_OF_A_TROUBLE: Final = 100
 MOST_SECONDS_AN_ANSWER: Final = 150.0
 SECONDS_OF_A_ROUND: Final = 180.0
 """Of the longest video on a slow machine: what is supposed before a round was played."""
@@ -86,7 +88,7 @@ class _Round:
         reply = peer.ask(request, self.timeout_seconds)
         found = self.found
         if "error" in reply:
-            found.troubles.setdefault(name, str(reply["error"]))
+            found.troubles.setdefault(name, " ".join(str(reply["error"]).split())[:MOST_OF_A_TROUBLE])
             return
         found.seconds.setdefault((what, name), []).append(float(reply["seconds"]))
         if what != "keyframes" and "numbers" in reply:
@@ -135,6 +137,12 @@ def play_rounds(
             yield
 
 
+def _inside_frames(times: NDArray[np.float64]) -> list[float]:
+    """Times moved away from where one frame ends and the next begins: webm keeps whole milliseconds of those."""
+    frames = np.floor(times * FPS)
+    return ((frames + np.clip(times * FPS - frames, 0.1, 0.9)) / FPS).tolist()
+
+
 def _close(peers: dict[str, PeerProcess]) -> None:
     """End the processes."""
     for peer in peers.values():
@@ -169,9 +177,9 @@ def _one_round(peers: dict[str, PeerProcess], rng: np.random.Generator, now: _Ro
     """Ask every library for the same overview and the same zooms once."""
     seconds = now.footage.seconds
     count = OVERVIEW_FRAMES if not now.is_quick else OVERVIEW_FRAMES // 4
-    overview = ((np.arange(count) + rng.uniform(0.05, 0.95, count)) * seconds / count).tolist()
+    overview = _inside_frames((np.arange(count) + rng.uniform(0.05, 0.95, count)) * seconds / count)
     zooms = [
-        (start + np.arange(ZOOM_FRAMES) * ZOOM_SECONDS / ZOOM_FRAMES).tolist()
+        _inside_frames(start + np.arange(ZOOM_FRAMES) * ZOOM_SECONDS / ZOOM_FRAMES)
         for start in rng.uniform(0, seconds - ZOOM_SECONDS, 2)
     ]
     warm = [seconds / 3]

@@ -255,7 +255,7 @@ def _join(pieces: list[tuple[Path, int]], path: Path) -> None:
             source, _ = open_video(piece)
             with closing(source):
                 template = video_stream(source, str(piece))
-                stream = stream if stream is not None else container.add_stream_from_template(template)
+                stream = stream if stream is not None else container.add_stream_from_template(template, opaque=True)
                 shift = round(Fraction(frames, FPS) / (template.time_base or Fraction(1, FPS)))
                 for packet in source.demux(template):
                     if packet.dts is None or packet.pts is None:

@@ -7,13 +7,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vz_benchmarks.speed.decode import main
 from vz_benchmarks.speed.decode_peer import read_numbers
-from vz_benchmarks.speed.decode_rounds import FileTimes
+from vz_benchmarks.speed.decode_rounds import FileTimes, _inside_frames
 from vz_benchmarks.speed.decode_table import MARKS, DecodeTable
-from vz_benchmarks.speed.footage import Footage, make_footage
+from vz_benchmarks.speed.footage import FOOTAGE, Footage, make_footage
 from vz_benchmarks.speed.peers import Library, PeerProcess, find_libraries
 from vz_env.errors import ConfigError
 from vz_env.video.cache import FrameCache
@@ -198,6 +199,25 @@ def test_a_run_goes_on_where_the_last_one_ended(
     assert run("--minutes", "0.001")[0]["missing"] == {"tiny": 2}
     book_path.write_text("{half")
     assert run("--minutes", "0.001")[0]["missing"] == {"tiny": 2}
+
+
+def test_no_time_is_asked_for_at_the_edge_of_a_frame() -> None:
+    asked = np.array([0.0, 1 / 30 - 1e-5, 2 / 30 + 1e-5, 0.05])
+    moved = np.array(_inside_frames(asked))
+    assert (np.floor(moved * 30) == np.floor(asked * 30)).all()
+    assert (abs(moved * 30 - np.round(moved * 30)) > 0.09).all()
+
+
+@pytest.mark.parametrize("name", ["hevc", "av1"])
+def test_pieces_of_every_codec_are_joined(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vz_benchmarks.speed.footage.PIECE_SECONDS", 1)
+    footage = next(footage for footage in FOOTAGE if footage.name == name)
+    path = make_footage(replace(footage, size=(320, 180), part_seconds=2, repeats=2), tmp_path)
+    assert path is not None
+    with VideoReader(path, cache=FrameCache(0)) as reader:
+        assert reader.info.duration_seconds == pytest.approx(4, abs=0.05)
+        batch = reader.frames_at([k / 30 + 1e-3 for k in range(0, 120, 13)], size=(420, 236))
+    assert read_numbers(batch.frames) == [k % 60 for k in range(0, 120, 13)]
 
 
 def test_a_video_is_made_of_pieces_as_far_as_the_time_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
