@@ -177,7 +177,7 @@ def test_train_trains_continues_and_leaves_a_policy_that_eval_plays(train_words,
 
 
 def test_a_stopped_training_says_how_to_go_on(train_words, monkeypatch, capsys):
-    def stopped(train, validation, out, config, *, stage, should_stop):
+    def stopped(train, validation, out, config, *, stage, should_stop, **options):
         os.kill(os.getpid(), signal.SIGTERM)
         assert should_stop()
 
