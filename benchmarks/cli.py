@@ -155,7 +155,7 @@ VERBS: Final[dict[str, Verb]] = {
         module="vz_benchmarks.commands.doctor",
         args="DoctorArgs",
         run="run_doctor",
-        summary="check every record and every video of an annotation file",
+        summary="check every record and every video of a dataset or a benchmark",
     ),
     "needle make": Verb(
         module="vz_benchmarks.commands.needle",

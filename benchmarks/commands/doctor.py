@@ -1,4 +1,4 @@
-"""`vz doctor`: look through an annotation file and its videos before anybody plays them, and say what to fix."""
+"""`vz doctor`: look through annotations and their videos before anybody plays them, and say what to fix."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
-from vz_env.datasets.checkup import Checkup, check_files
+from vz_env.datasets.checkup import Checkup, check_dataset, check_files
+from vz_env.datasets.registry import load_dataset
+from vz_env.errors import ConfigError
 
+from ..adapters.catalogue import find_variant
 from ..console import progress_bar, show, show_table
 from ..viewer import clean_text
 
@@ -21,10 +24,12 @@ EXIT_NOT_HEALTHY = 2
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorArgs:
-    """Check every record and every video of an annotation file. Exit code 0: all of it can be played; 2: not."""
+    """Check the records and videos of an annotation file or a benchmark. Exit code 0: all can be played; 2: not."""
 
-    annotations: tyro.conf.Positional[Path]
+    annotations: tyro.conf.Positional[Path | None] = None
     """The .jsonl file, one question a line."""
+    benchmark: str = ""
+    """In its place an official benchmark by its variant, such as mlvu-dev; --root is the folder of its files."""
     root: Path | None = None
     """Folder of the videos: the annotation file's own by default."""
     decode: bool = True
@@ -33,9 +38,19 @@ class DoctorArgs:
 
 def run_doctor(args: DoctorArgs) -> int:
     """Run the command; returns its exit code."""
-    root = args.root or args.annotations.parent
-    with progress_bar("looking at the videos") as progress:
-        checkup = check_files(args.annotations, root, decode=args.decode, progress=progress)
+    if (args.annotations is None) == (not args.benchmark):
+        raise ConfigError("vz doctor wants an annotation file, or --benchmark and --root")
+    if args.annotations is not None:
+        root = args.root or args.annotations.parent
+        words = f"--dataset {args.annotations} --root {root}"
+        with progress_bar("looking at the videos") as progress:
+            checkup = check_files(args.annotations, root, decode=args.decode, progress=progress)
+    else:
+        benchmark, options = find_variant(args.benchmark)
+        dataset = load_dataset(benchmark.name, root=args.root, **options)
+        words = f"--benchmark {args.benchmark} --root {args.root}"
+        with progress_bar("looking at the videos") as progress:
+            checkup = check_dataset(dataset, decode=args.decode, progress=progress)
     if checkup.findings:
         table = Table("", "where", "what is wrong, and what to do")
         for finding in checkup.findings:
@@ -46,7 +61,7 @@ def run_doctor(args: DoctorArgs) -> int:
         show_table(table)
     show(_summary(checkup))
     if checkup.is_healthy:
-        show(f"try: vz eval --dataset {args.annotations} --root {root} --policy uniform --limit 20 --out runs/first")
+        show(f"try: vz eval {words} --policy uniform --limit 20 --out runs/first")
         return 0
     return EXIT_NOT_HEALTHY
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from benchmark_trees import TREES, write_tree
 from make_assets import asset
 
 from vz_benchmarks.cli import main
@@ -46,3 +47,18 @@ def test_a_file_that_is_not_there_is_told(tmp_path, capsys):
     assert main(["doctor", str(tmp_path / "none.jsonl")]) == 2
 
     assert "found no such file" in capsys.readouterr().out
+
+
+def test_an_official_benchmark_is_looked_through_too(tmp_path, capsys):
+    tree = write_tree(tmp_path / "mlvu", TREES["mlvu-dev"], asset("cfr.mp4").write(tmp_path))
+    words = ["doctor", "--benchmark", "mlvu-dev", "--root", str(tree)]
+    assert main([*words, "--no-decode"]) == 0
+    printed = capsys.readouterr().out
+    assert "0 errors, 2 warnings" in printed  # the two records that cannot be answered
+    assert f"vz eval --benchmark mlvu-dev --root {tree} --policy uniform" in printed
+    (tree / "video" / "4_count" / "count_1.mp4").unlink()
+    assert main(words) == 2
+    assert "no such video file" in capsys.readouterr().out
+    for wrong in (["doctor"], ["doctor", "a.jsonl", "--benchmark", "mlvu-dev"]):
+        assert main(wrong) == 2
+        assert "wants an annotation file, or --benchmark" in capsys.readouterr().err
