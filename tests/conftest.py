@@ -1,4 +1,7 @@
-"""What every test shares: a cache folder of its own and one torch thread, or parallel workers would fight for cores."""
+"""What every test shares: a cache folder of its own, one torch thread, properties that no busy machine fails.
+
+With more threads, parallel workers would fight for cores.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, not what the code does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Set before any test module is imported: a module-level `load_dataset` must not touch the user's own cache.
 _CACHE = tempfile.TemporaryDirectory(prefix="vz-test-cache-")
