@@ -28,9 +28,9 @@ __all__ = ["PrefixTree", "enable_sharing"]
 
 _STOCK: Final = "sdpa"
 _SHARING: Final = "sdpa_prefix_tree"
-_LONG_SEGMENT, _CPU_BLOCK = 1024, 512
-"""On a CPU the queries of a long segment attend in blocks: its kernel works through what a mask hides, so this saves up
-to a third. On a GPU more launches would cost more."""
+_LONG_PATH, _CPU_BLOCK = 2048, 512
+"""On a CPU the queries of a segment attend in blocks where its path from the root is longer than that: the kernel works
+through what a mask hides, so this saves up to a third. On a GPU more launches would cost more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class PrefixTree:
                 attended.append(scaled_dot_product_attention(queries[number], *seen, is_causal=True, **options))
                 continue
             mask, length = self._mask(number, query), self.lengths[number]
-            block = _CPU_BLOCK if length > _LONG_SEGMENT and query.device.type == "cpu" else length
+            block = _CPU_BLOCK if segment.stop > _LONG_PATH and query.device.type == "cpu" else length
             for start in range(0, length, block):
                 stop = min(start + block, length)
                 part = queries[number][:, :, start:stop]

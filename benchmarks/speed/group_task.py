@@ -20,8 +20,8 @@ class GroupTask:
     """A group of episodes of one question, and how it is trained on; goes to the other process as JSON."""
 
     episodes: int = 8
-    width: int = 256
-    """Hidden size of the model of four layers."""
+    width: int = 576
+    """Hidden size of the model of four layers, in heads of 64."""
     frame_words: str = "new teal 88%, gold 6%, gray 3%"
     """Tells a frame; some 17 tokens."""
     overview_frames: int = 64

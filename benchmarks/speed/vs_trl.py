@@ -3,8 +3,9 @@
     python -m vz_benchmarks.speed.vs_trl --install-peers --docs docs/performance.md
 
 A step draws a group of 8 episodes of one question, scores them and trains on them once. An episode has an overview of
-64 frames told in words, three zooms of 16 and an answer; model and words are those of `speed.train`, turns and replies
-those of `speed.rollout`. Steps of both sides alternate, in two processes; figures are medians.
+64 frames told in words, three zooms of 16 and an answer; the words are those of `speed.train`, turns and replies those
+of `speed.rollout`, and the model is random, of four layers as wide as SmolLM2-135M's. Steps of both sides alternate, in
+two processes; figures are medians.
 
 Equal on both sides: the model folder, its tokenizer and chat template (conversations have equally many tokens, which is
 checked in every step), the environment's code, the actions (scripted: a reply of a fixed length is drawn and then
@@ -58,12 +59,13 @@ class VsTRLArgs:
 
     out: Path = Path("runs/speed")
     """Folder for vs_trl.json, the model, the video and TRL's environment."""
-    steps: int = 5
+    steps: int = 3
     """Steps of each side, in turns, after one that warms up."""
     threads: int = 1
     """Threads of torch, the same for both sides."""
-    width: int = 256
-    """Hidden size of the model; the wider, the less attention matters, and the more is saved."""
+    width: int = 576
+    """Hidden size of the model's four layers, a multiple of 64. The wider, the less attention matters, and the more is
+    saved; SmolLM2-135M has 576."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where both sides compute."""
     install_peers: bool = False
@@ -71,7 +73,7 @@ class VsTRLArgs:
     docs: Path | None = None
     """Write the table into this page, between its two marks."""
     quick: bool = False
-    """A narrow model, an overview of 16 frames, one zoom, one step: a look at the ratio, not a result."""
+    """A narrower model, one zoom and one step: a look at the ratio, not a result."""
 
 
 def run_benchmark(args: VsTRLArgs) -> dict[str, float]:
@@ -83,6 +85,8 @@ def run_benchmark(args: VsTRLArgs) -> dict[str, float]:
     """
     if args.quick and args.docs is not None:
         raise ConfigError("figures of --quick are a look, not a result: run without it for the docs")
+    if args.width < 64 or args.width % 64 or args.steps < 1 or args.threads < 1:
+        raise ConfigError(f"wanted a width in heads of 64, steps and threads of 1 or more, got {args}")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("wanted a CUDA device, found none that torch can use: leave --device out")
     torch.set_num_threads(args.threads)
@@ -90,7 +94,7 @@ def run_benchmark(args: VsTRLArgs) -> dict[str, float]:
     if not python.exists():
         raise ConfigError(f"wanted TRL's environment at {python}, got none: run with --install-peers")
     steps = 1 + (1 if args.quick else args.steps)
-    task = GroupTask(width=128, overview_frames=16, zooms=1) if args.quick else GroupTask(width=args.width)
+    task = GroupTask(width=256, zooms=1) if args.quick else GroupTask(width=args.width)
     task = task.replace(threads=args.threads, device=args.device, steps=steps, **_prepare(args.out, task))
     costs = _measure(task, python)
     ratios = summarise(costs)
@@ -115,7 +119,8 @@ def _prepare(out: Path, task: GroupTask) -> dict[str, str]:
         f"{episode.question} {' '.join(episode.options)} 12.5s: {task.frame_words}" for episode in dataset.episodes
     ]
     tokenizer = train_tokenizer([*texts, *task.actions * 4])  # often enough to be few tokens
-    shape = TinyConfig(hidden_size=task.width, intermediate_size=3 * task.width, max_length=8192)
+    inner = {"intermediate_size": 3 * task.width, "num_heads": task.width // 64}
+    shape = TinyConfig(hidden_size=task.width, max_length=8192, **inner)
     LanguageModel.tiny(tokenizer, shape).save(out / "vs-trl-model")
     return {"model": str(out / "vs-trl-model"), "videos": str(out / "needle")}
 

@@ -101,8 +101,8 @@ def gradients_of(model, log_probs):
 @pytest.mark.parametrize("config", [LlamaConfig, Qwen2Config])
 @pytest.mark.parametrize("is_long", [False, True])
 def test_shared_and_plain_agree_in_scores_and_gradients(config, is_long, monkeypatch):
-    if is_long:  # segments of more than two tokens are long now, and attend two by two
-        monkeypatch.setattr(prefix_sharing, "_LONG_SEGMENT", 2)
+    if is_long:  # every path is long now, and its queries attend two by two
+        monkeypatch.setattr(prefix_sharing, "_LONG_PATH", 2)
         monkeypatch.setattr(prefix_sharing, "_CPU_BLOCK", 2)
     model = make_lm(config)
     ids, mask = batch_of_groups()
