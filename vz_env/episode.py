@@ -55,7 +55,8 @@ class SubtitleFile:
     """Where an episode's timed text lies; `offset_seconds` is added to every time in it.
 
     With `has_open_whole_ends`, a line of a JSON file whose end is a whole number of seconds lasts to the end of the
-    video, as one whose end is null does: LongVideoBench's own loader reads its files so.
+    video, as one whose end is null does, and one shorter than a second lasts a second: LongVideoBench's own loader
+    reads its files so.
     """
 
     path: Path

@@ -173,8 +173,15 @@ def _json_cues(text: str, has_open_whole_ends: bool) -> list[tuple[float, float,
             raise TypeError(f"cue {number}: 'line' or 'text' must be a string")
         start, end = _times(record, number)
         is_open = end is None or (has_open_whole_ends and type(end) is int)
-        cues.append((_seconds(start, number), math.inf if is_open else _seconds(end, number), words))
+        times = _seconds(start, number), math.inf if is_open else _seconds(end, number)
+        cues.append((*(_widened(*times) if has_open_whole_ends else times), words))
     return cues
+
+
+def _widened(start: float, end: float) -> tuple[float, float]:
+    """A time of at least a second, half of it on either side of the middle, as LongVideoBench's own loader makes it."""
+    middle = (start + end) / 2
+    return (middle - 0.5, middle + 0.5) if end - start < 1.0 else (start, end)
 
 
 def _times(record: dict[str, object], number: int) -> tuple[object, object]:

@@ -62,7 +62,7 @@ def load(
         split: `validation`, or `test` (answers hidden: its episodes stay ungraded).
         subtitles: give each episode its subtitle file; `describe="captions"` then shows it beside the frames.
         official_ends: read subtitles as the official loader does, where an end that is a whole number of seconds counts
-            as none, so that such a line stays on to the end of the video.
+            as none, so that such a line stays on to the end of the video, and a short line is on for a second.
         evidence: open every video for its frame rate, which turns the annotated frame numbers into seconds.
         need_videos: whether a video folder that is not there is an error now.
 

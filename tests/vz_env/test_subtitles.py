@@ -199,6 +199,10 @@ def test_search_in_scripts_without_spaces_and_with_accents(words, expected):
 def test_whole_ends_may_count_as_none(tmp_path):
     path = tmp_path / "s.json"
     path.write_text('[{"timestamp": [2, 3], "text": "one"}, {"timestamp": [4, 5.0], "text": "two"}]')
+    short = tmp_path / "short.json"
+    short.write_text('[{"timestamp": [2.0, 2.2], "text": "brief"}]')
+    said = [load_subtitles(SubtitleFile(short, "json", has_open_whole_ends=flag)).at(2.5) for flag in (False, True)]
+    assert said == ["", "brief"]  # with them, what is said is on for a second at least
     plain, official = (load_subtitles(SubtitleFile(path, "json", has_open_whole_ends=flag)) for flag in (False, True))
 
     assert [plain.at(time) for time in (2.5, 3.5, 4.5, 99.0)] == ["one", "", "two", ""]
