@@ -35,7 +35,8 @@ def comparison_table(results: Iterable[EvalResult]) -> Table:
     table = Table(title=None, caption=cheating_note(listed), caption_justify="left")
     columns = shown_columns(listed)
     for name in columns:
-        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=name == "policy")
+        is_whole = name == "policy" or name.startswith("accuracy")  # where columns get narrow, the others fold
+        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=is_whole)
     for result in listed:
         table.add_row(*(Text(cell) for cell in comparison_cells(result, columns)))
     return table
