@@ -27,7 +27,7 @@ VALUES: list[Any] = [
     *("../../x", "/etc/passwd", "/" + "a/" * 3000, "A" * 5000, [[5, 1]], "nan", [1e308, 1], "A\nB", "=1+1", "NaN"),
 ]
 CELLS = ["", "x", "-1", "99", "nan", "1e400", "a\x00b", "../../x", "A" * 5000, '"', "1.5"]
-SAMPLE = None if os.environ.get("VZ_LONG_TESTS") else 20
+SAMPLE = None if os.environ.get("VZ_LONG_TESTS") else 10
 CASES = [(name, file) for name, tree in TREES.items() for file, content in tree.items() if content is not VIDEO]
 CASES = [(name, file) for name, file in CASES if not file.endswith((".srt", ".yaml", "_gt.json", "_en.json"))]
 CASES = [(name, file) for name, file in CASES if name not in {"longvideobench", "videomme", "cgbench-mini"}]
