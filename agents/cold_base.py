@@ -7,6 +7,7 @@ curriculum, then rehearsals. It is shipped because these take longer than the de
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
@@ -20,7 +21,7 @@ from vz_env.errors import ConfigError
 from vz_env.prompts import frame_lines, overview_message
 from vz_env.video.palette import PALETTE
 
-from .checkpoint import hash_files, write_folder
+from .checkpoint import Checkpoints, hash_files, write_folder
 from .curriculum import CurriculumConfig, train_curriculum
 from .look_ups import look_up_document
 from .model import LanguageModel, TinyConfig, no_progress_bar
@@ -49,6 +50,8 @@ def make_base(
 ) -> LanguageModel:
     """Make the cold-start base from random weights: the tokenizer, the look-up curriculum, then the rehearsals.
 
+    Both leave checkpoints beside the folder until it is written, from which a call that was killed goes on.
+
     Args:
         folder: where to write it; the weights are stored in half precision.
         dataset: the train split on whose questions and options the tokenizer is trained.
@@ -61,10 +64,16 @@ def make_base(
     """
     tokenizer = train_tokenizer(_tokenizer_texts(dataset, Random(curriculum.seed)))
     model = LanguageModel.tiny(tokenizer, TinyConfig(), seed=curriculum.seed)
+    kept = folder.with_name(f"{folder.name}-checkpoints")
     with stage("Look-up curriculum") as show:
-        progress = train_curriculum(model, curriculum, on_progress=lambda made: show(made.step, curriculum.steps))
+        progress = train_curriculum(
+            model,
+            curriculum,
+            checkpoints=Checkpoints(kept / "curriculum", keep=1),
+            on_progress=lambda made: show(made.step, curriculum.steps),
+        )
     if rehearsals:
-        _rehearse(model, rehearsals, seed=curriculum.seed, stage=stage)
+        _rehearse(model, rehearsals, Checkpoints(kept / "rehearsals", keep=1), seed=curriculum.seed, stage=stage)
 
     def write(target: Path) -> None:
         with no_progress_bar():
@@ -72,23 +81,31 @@ def make_base(
         tokenizer.save_pretrained(target)
         manifest = {
             "parameters": model.num_parameters,
-            "curriculum": {"lines": progress.lines, "accuracy": round(progress.accuracy, 4), "steps": progress.step},
+            "curriculum": {
+                "lines": progress.lines,
+                "accuracy": round(progress.accuracy, 4),
+                "by_kind": {kind: round(share, 4) for kind, share in progress.by_kind.items()},
+                "steps": progress.step,
+            },
             "rehearsals": rehearsals,
             "sha256": hash_files(target, sorted(path.name for path in target.iterdir())),
         }
         (target / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
     write_folder(folder, write)
+    shutil.rmtree(kept, ignore_errors=True)
     return load_base(folder)
 
 
-def _rehearse(model: LanguageModel, count: int, *, seed: int, stage: Stage) -> None:
+def _rehearse(model: LanguageModel, count: int, checkpoints: Checkpoints, *, seed: int, stage: Stage) -> None:
     """Train on `count` rehearsals, each once."""
     random = Random(seed)
     examples = [rehearsal_example(random, model.chat) for _ in range(count)]
     config = SFTConfig(epochs=1, batch_tokens=10_000, lr=_REHEARSAL_LR, seed=seed)
     with stage("Rehearsals") as show:
-        train_sft(model, examples, config, on_progress=lambda made: show(made.step, made.steps))
+        train_sft(
+            model, examples, config, checkpoints=checkpoints, on_progress=lambda made: show(made.step, made.steps)
+        )
 
 
 def load_base(folder: Path = BASE_FOLDER) -> LanguageModel:

@@ -39,8 +39,8 @@ class LookUpList:
         return [*self.times[1:], self.end][at]
 
 
-def look_up_document(random: Random, lines: int) -> list[tuple[str, bool]]:
-    """One document as pieces of text, each with whether the model is to write it.
+def look_up_document(random: Random, lines: int) -> list[tuple[str, str]]:
+    """One document as pieces of text; with each that the model is to write, the kind of look-up that it answers.
 
     Args:
         random: the generator to draw from.
@@ -48,14 +48,14 @@ def look_up_document(random: Random, lines: int) -> list[tuple[str, bool]]:
     """
     if random.random() < _CLOSE_SHARE:
         looks = [draw_close_look(random, min(lines, _CLOSE_LINES)) for _ in range(_CLOSE_LISTS)]
-        return [piece for text, answer in looks for piece in ((f"{text} saw", False), (answer, True))]
+        return [piece for text, answer in looks for piece in ((f"{text} saw", ""), (answer, "close"))]
     listed = draw_overview(random, lines)
-    asked, answer = _ask(random, listed)
+    kind, asked, answer = _ask(random, listed)
     shown = f"Question:{asked}\nVideo: {listed.end}s\n{listed.text}{left_line(random)}\n{asked}"
-    pieces = [(shown, False), (answer, True)]
+    pieces = [(shown, ""), (answer, kind)]
     for _ in range(max(_LOOK_UPS, min(lines, _MOST_LOOK_UPS))):
-        asked, answer = _ask(random, listed)
-        pieces += [(f"\n{asked}", False), (answer, True)]
+        kind, asked, answer = _ask(random, listed)
+        pieces += [(f"\n{asked}", ""), (answer, kind)]
     return pieces
 
 
@@ -127,24 +127,25 @@ def in_order(beside: list[str]) -> str:
     return f" {' '.join(card for card in runs if card) or 'none'}"
 
 
-def _ask(random: Random, listed: LookUpList) -> tuple[str, str]:
-    """One look-up and its answer: a line copied out, what is at a time, where a scene begins, what it shows, and so on.
+def _ask(random: Random, listed: LookUpList) -> tuple[str, str, str]:
+    """A look-up: its kind, what is asked, its answer.
 
-    Half of the look-ups put a comma behind what is asked for. Without it the token to look up is the last one read;
-    with it, it must be fetched first, as the numbers of an action must. The first form is learned first and carries
-    the second.
+    It asks for a line to be copied out, what is at a time, where a scene begins, what it shows, and so on.
+    Half of the look-ups put a comma behind what is asked for, and so does their kind. Without it the token to look up
+    is the last one read; with it, it must be fetched first, as the numbers of an action must. The first form is learned
+    first and carries the second.
     """
     at = random.randrange(len(listed.times))
     comma = random.choice(("", ","))
     (kind,) = random.choices(tuple(_LOOK_UP_SHARES), tuple(_LOOK_UP_SHARES.values()))
     now, scene = listed.times[at], listed.scenes[at]
     if kind == "last":
-        return " last", f" {listed.scenes[-1]}"
+        return kind, " last", f" {listed.scenes[-1]}"
     if kind == "copy":
         line = listed.text.split("\n")[at].removeprefix(str(now))
-        return f"{now}", line if at + 1 == len(listed.times) else f"{line}\n{listed.following(at)}"
+        return kind, f"{now}", line if at + 1 == len(listed.times) else f"{line}\n{listed.following(at)}"
     asked = now if kind in ("at", "next") else scene
-    return f" {kind} {asked}{comma}", look_up(kind, listed, at)
+    return f"{kind}{comma}", f" {kind} {asked}{comma}", look_up(kind, listed, at)
 
 
 def look_up(kind: str, listed: LookUpList, at: int) -> str:

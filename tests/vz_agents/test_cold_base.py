@@ -35,6 +35,11 @@ def test_a_base_is_small_made_of_safe_files_and_says_what_it_is(made):
     assert (folder / "model.safetensors").stat().st_size < 2.2 * manifest["parameters"]  # half precision
 
 
+def test_what_was_kept_on_the_way_is_gone_once_a_base_is_made(made):
+    _, folder = made
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 def test_it_loads_in_single_precision_as_it_was_made(made):
     model, folder = made
     loaded = load_base(folder)

@@ -21,7 +21,7 @@ def is_overview(document):
 
 def pairs(document):
     """(asked, answer) for every answer of a document."""
-    assert [is_written for _, is_written in document] == [False, True] * (len(document) // 2)
+    assert [bool(kind) for _, kind in document] == [False, True] * (len(document) // 2)
     texts = [text for text, _ in document]
     return list(zip(texts[::2], texts[1::2], strict=True))
 
