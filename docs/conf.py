@@ -17,6 +17,9 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 autodoc_member_order = "bysource"
+toc_object_entries = (
+    False  # every page copies the whole table of contents: with all objects in it the build takes minutes
+)
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": False}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
