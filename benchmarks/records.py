@@ -13,7 +13,7 @@ from vz_agents.line_file import LineFile
 from vz_agents.trajectory import Trajectory
 from vz_env.errors import DatasetError
 
-__all__ = ["EpisodeRecord", "ResultsFile", "read_records", "write_atomically"]
+__all__ = ["EpisodeRecord", "ResultsFile", "read_json", "read_records", "to_pretty_json", "write_atomically"]
 
 _RECORD_FIELDS: Final = frozenset({"key", "run", "reads_key", "video_group", "groups", "trajectory"})
 
@@ -124,6 +124,21 @@ class ResultsFile(LineFile):
         """
         self.write_line(record.to_json())
         self._records[record.key] = record
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON file beside the results.
+
+    Raises:
+        DatasetError: it cannot be read, or holds no object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise DatasetError(f"cannot read {path}: {fault}") from fault
+    if not isinstance(value, dict):
+        raise DatasetError(f"wanted {path} to hold a JSON object")
+    return value
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

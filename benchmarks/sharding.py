@@ -6,7 +6,6 @@ is a union by key in which a result wins over a failure.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vz_env.errors import ConfigError, DatasetError
 
-from .records import EpisodeRecord, ResultsFile, read_records, to_pretty_json, write_atomically
+from .records import EpisodeRecord, ResultsFile, read_json, read_records, to_pretty_json, write_atomically
 
 if TYPE_CHECKING:
     from vz_env.datasets.dataset import Dataset
@@ -65,7 +64,7 @@ def merge_results(folders: Sequence[Path], out: Path) -> tuple[int, int]:
     for folder in folders:
         for record in read_records(folder / "results.jsonl"):
             incoming[record.key] = _better(incoming.get(record.key), record)
-        for run, description in _read_object(folder / "runs.json").items():
+        for run, description in read_json(folder / "runs.json").items():
             if runs.setdefault(run, description) != description:
                 raise DatasetError(f"{folder / 'runs.json'}: run {run} is described otherwise than in another folder")
     with ResultsFile(out / "results.jsonl") as results:
@@ -73,7 +72,7 @@ def merge_results(folders: Sequence[Path], out: Path) -> tuple[int, int]:
             present = results.get(key)
             if present is None or _better(present, record) is not present:
                 results.append(record)
-        known = _read_object(out / "runs.json") if (out / "runs.json").exists() else {}
+        known = read_json(out / "runs.json") if (out / "runs.json").exists() else {}
         write_atomically(out / "runs.json", to_pretty_json({**known, **runs}))
         _keep_config(folders, out)
         total, done = len(results), len(results.done_keys())
@@ -91,16 +90,6 @@ def _keep_config(folders: Sequence[Path], out: Path) -> None:
     """The configuration of the first folder, so that a report finds the dataset; without the shard."""
     source = next((folder / "config.json" for folder in folders if (folder / "config.json").exists()), None)
     if source is not None and not (out / "config.json").exists():
-        config = _read_object(source)
+        config = read_json(source)
         config.pop("shard", None)
         write_atomically(out / "config.json", to_pretty_json(config))
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise DatasetError(f"cannot read {path}: {fault}") from fault
-    if not isinstance(value, dict):
-        raise DatasetError(f"wanted {path} to hold a JSON object")
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,11 @@ from typing import Any
 from vz_env.errors import ConfigError, DatasetError
 
 from .console import note
-from .records import EpisodeRecord, read_records
+from .records import EpisodeRecord, read_json, read_records
 from .results import EvalResult, summarise
 from .runner import RESULTS_NAME, RUNS_NAME
 
-__all__ = ["Sheet", "load_results", "load_sheets", "read_json", "tell_apart"]
+__all__ = ["Sheet", "load_results", "load_sheets", "tell_apart"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,21 +108,6 @@ def tell_apart(results: Sequence[EvalResult]) -> list[EvalResult]:
         replace(result, policy=f"{result.policy} #{result.run[:4]}") if names[result.policy] > 1 else result
         for result in results
     ]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A small JSON file beside the results.
-
-    Raises:
-        DatasetError: it cannot be read, or holds no object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise DatasetError(f"cannot read {path}: {fault}") from fault
-    if not isinstance(value, dict):
-        raise DatasetError(f"wanted {path} to hold a JSON object")
-    return value
 
 
 def _field(runs: Mapping[str, Any], run: str, name: str) -> str:

@@ -13,10 +13,11 @@ from vz_env.errors import ConfigError
 
 from ..console import show
 from ..official import clue_recovery_rate, knowledge_gain
+from ..records import read_json
 from ..reproducibility import differences
 from ..results import EvalResult, paired
 from ..runner import RUNS_NAME
-from ..sheets import load_results, read_json
+from ..sheets import load_results
 
 __all__ = ["CompareArgs", "run_compare"]
 

@@ -19,10 +19,11 @@ from ..adapters.catalogue import BENCHMARKS
 from ..console import note, show, show_table
 from ..exports import FigureRows, write_exports
 from ..headline import find_headline
+from ..records import read_json
 from ..report import write_report
 from ..results import EvalResult
 from ..selection import choose_trajectories
-from ..sheets import Sheet, load_sheets, read_json, tell_apart
+from ..sheets import Sheet, load_sheets, tell_apart
 from ..tables import comparison_table
 from ..yardsticks import missing_baselines
 from .eval import CONFIG_NAME, DatasetArgs, open_dataset
