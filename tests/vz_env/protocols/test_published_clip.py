@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import pytest
@@ -148,7 +149,9 @@ def test_overview_of_long_videos_is_spread_from_the_first_to_the_last_frame():
 @pytest.mark.parametrize("unit", ["<video_zoom>", "{", "{}", "{\n", "}"])
 def test_hostile_text_takes_linear_time(unit):
     text = "<video_zoom>" + unit * 20_000 + "</video_zoom>"
+    gc.disable()  # a collection of the whole test process may fall into this thread's time
     started = time.thread_time()
     read_request(find_zoom(text) or "")
-
-    assert time.thread_time() - started < 0.05
+    taken = time.thread_time() - started
+    gc.enable()
+    assert taken < 0.05
