@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from chat_server import ChatServer
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, not what the code does.
@@ -35,6 +38,13 @@ def _one_torch_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ChatServer]]:
+    """Start servers that answer as the test says, and stop them after it."""
+    with ExitStack() as servers:
+        yield lambda answer: servers.enter_context(ChatServer(answer))
 
 
 def pytest_unconfigure() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from chat_server import JSON, chat
 
 from vz_agents.policy import Observation, PastTurn, fingerprint, load_policy
 from vz_agents.rollout import collect_rollouts
@@ -20,82 +19,7 @@ pytest.importorskip("openai")
 from vz_agents.remote_teacher import RemoteConfig, RemoteTeacher, TeacherError
 
 SECRET = "sk-very-secret"
-JSON = {"Content-Type": "application/json"}
 RIGHT = "<answer>B</answer>"
-
-
-def chat(content, usage=True):
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
-    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-    body |= {"usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}} if usage else {}
-    return 200, JSON, json.dumps(body).encode()
-
-
-class Server:
-    """Answers POSTs with what `answer(number, body)` makes of each: (status, headers, bytes), or a callable."""
-
-    def __init__(self, answer):
-        self.bodies, self.keys, self.served, self.most_at_once = [], set(), 0, 0
-        self._at_once, lock, outer = 0, threading.Lock(), self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    number = len(outer.bodies)
-                    outer.bodies.append(body)
-                    outer.keys.add(self.headers.get("Authorization"))
-                    outer._at_once += 1
-                    outer.most_at_once = max(outer.most_at_once, outer._at_once)
-                try:
-                    reply = answer(number, body)
-                    if callable(reply):
-                        reply(self)
-                        return
-                    status, headers, content = reply
-                    self.send_response(status)
-                    for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(content)
-                    outer.served += status == 200
-                except (BrokenPipeError, ConnectionResetError):
-                    pass
-                finally:
-                    self.close_connection = True
-                    with lock:
-                        outer._at_once -= 1
-
-            def log_message(self, *_):
-                pass
-
-        class Quiet(ThreadingHTTPServer):
-            request_queue_size = 64
-            daemon_threads = True
-
-            def handle_error(self, *_):
-                pass
-
-        self.http = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self.http.shutdown()
-        self.http.server_close()
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(answer):
-        servers.append(Server(answer))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 def teacher_at(server, **fields):

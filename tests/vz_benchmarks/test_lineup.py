@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmark_trees import TREES, write_tree
+from chat_server import chat
 from make_assets import asset, read_number
+from recorder import Recorder
 
 from vz_agents.baselines import Oracle, RandomZoom, UniformSampling
 from vz_agents.search_baselines import FirstFrames, SubtitleSearch
@@ -26,20 +25,6 @@ from vz_env.datasets.registry import load_dataset
 from vz_env.errors import ConfigError
 
 
-class Reader:
-    """Says B, and keeps what it was shown."""
-
-    name, fingerprint = "Reader", "1"
-
-    def __init__(self, reply: str = "B", *, needs_frames: bool = True) -> None:
-        self.reply, self.needs_frames = reply, needs_frames
-        self.seen: list = []
-
-    def act(self, observations):
-        self.seen += observations
-        return [self.reply for _ in observations]
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lineup")
@@ -53,7 +38,7 @@ def one_question(root):
 
 
 def read_by(look, dataset, out, **fields):
-    reader = Reader()
+    reader = Recorder()
     result = evaluate(OneShot(reader, dataset.name, look=look, **fields), dataset, out=out)
     (seen,) = reader.seen
     return result, seen
@@ -70,7 +55,7 @@ def read_by(look, dataset, out, **fields):
 )
 def test_a_reader_sees_the_frames_of_a_baseline_and_answers_once(look, numbers, zooms, one_question, tmp_path):
     budget = {"overview_frames": 2, "max_frames": 64}
-    reader = Reader()
+    reader = Recorder()
     policy = OneShot(reader, one_question.name, look=look)
     result = evaluate(policy, one_question, out=tmp_path, env_options={"budget": budget})
     (seen,) = reader.seen
@@ -80,7 +65,7 @@ def test_a_reader_sees_the_frames_of_a_baseline_and_answers_once(look, numbers, 
     (played,) = result.trajectories
     assert (played.score, len(played.turns), played.metrics["zooms"]) == (1.0, 1, zooms)
     assert played.turns[0].observation == seen.text
-    assert result.policy == f"{look.name} by Reader, one-shot prompt"
+    assert result.policy == f"{look.name} by Recorder, one-shot prompt"
 
 
 def test_what_the_environment_says_is_told_at_once_and_offers_no_zoom(one_question, tmp_path):
@@ -90,14 +75,14 @@ def test_what_the_environment_says_is_told_at_once_and_offers_no_zoom(one_questi
     assert seen.text.count("Left: ") == 1
     assert seen.text.endswith("Left: no zooms, answer now")
     assert len(seen.frames) == len(seen.timestamps) == result.frames_per_episode
-    assert result.policy == "RandomZoom by Reader"
+    assert result.policy == "RandomZoom by Recorder"
 
 
 @pytest.mark.parametrize(
     "reply", ['<video_zoom>{"segment":[0,1],"fps":2}</video_zoom>', "", "</answer>" * 9, "x" * 99_999]
 )
 def test_looking_with_the_key_stays_cheating_and_any_reply_is_the_answer(reply, one_question, tmp_path):
-    reader = Reader(reply)
+    reader = Recorder(reply)
     policy = OneShot(reader, one_question.name, look=Oracle(one_question))
     result = evaluate(policy, one_question, out=tmp_path)
     assert result.reads_key
@@ -107,7 +92,7 @@ def test_looking_with_the_key_stays_cheating_and_any_reply_is_the_answer(reply, 
 
 
 def test_a_changed_wording_or_look_is_another_run(one_question):
-    reader = Reader()
+    reader = Recorder()
     policies = [
         OneShot(reader, "CGBench"),
         OneShot(reader, "VideoMME"),
@@ -142,32 +127,9 @@ def test_words_become_policies(one_question):
 
 
 @pytest.fixture
-def server():
-    """A server that answers B; yields its address and the requests it got."""
-    requests: list[dict] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "B"}}
-            usage = {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100}
-            reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-            content = json.dumps({**reply, "usage": usage}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"127.0.0.1:{http.server_port}/v1", requests
-    http.shutdown()
-    http.server_close()
+def server(serve):
+    """A server that answers B."""
+    return serve(lambda *_: chat("B", prompt_tokens=90, completion_tokens=10))
 
 
 def pictures(request: dict) -> int:
@@ -177,24 +139,23 @@ def pictures(request: dict) -> int:
 
 def test_a_model_on_a_server_is_every_baseline(server, root, tmp_path, monkeypatch, capsys):
     pytest.importorskip("openai")
-    address, requests = server
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     data = ["eval", "--benchmark", "cgbench-mini-subtitles", "--root", str(root), "--out", str(tmp_path)]
-    model = ["--base-url", f"http://me:password@{address}", "--model", "see-4"]
+    model = ["--base-url", server.url.replace("//", "//me:password@"), "--model", "see-4"]
     looks = ["blind", "uniform@3", "first-frames@2"]
     assert main([*data, *model, "--policy", *looks, "--reader", "openai", "--prompt", "one-shot"]) == 0
-    assert sorted(map(pictures, requests)) == [0, 0, 2, 2, 3, 3]
-    assert {request["temperature"] for request in requests} == {0.0}
-    assert {len(request["messages"]) for request in requests} == {1}  # a one-shot prompt and no rules beside it
+    assert sorted(map(pictures, server.bodies)) == [0, 0, 2, 2, 3, 3]
+    assert {request["temperature"] for request in server.bodies} == {0.0}
+    assert {len(request["messages"]) for request in server.bodies} == {1}  # a one-shot prompt and no rules beside it
     printed = capsys.readouterr().out
     assert "UniformSampling-3 by remote:see-4" in printed
     records = read_records(tmp_path / "results.jsonl")
     assert [record.trajectory.score for record in records] == [1.0, 0.0] * 3
     assert {record.trajectory.metrics["tokens"] for record in records} == {100.0}
     assert "tokens" in printed  # a column, and a chart in the report
-    requests.clear()
+    server.bodies.clear()
     assert main([*data, *model, "--policy", "openai", "--no-images", "--limit", "1"]) == 0
-    request = requests[0]
+    request = server.bodies[0]
     assert "video_zoom" in request["messages"][0]["content"]  # here it is told the rules
     assert pictures(request) == 0
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())

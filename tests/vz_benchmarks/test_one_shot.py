@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from benchmark_trees import TREES, write_tree
 from make_assets import asset, read_number
+from recorder import Recorder
 
 from vz_benchmarks.adapters.catalogue import VARIANTS
 from vz_benchmarks.cli import main
@@ -19,20 +20,6 @@ from vz_benchmarks.runner import evaluate
 from vz_benchmarks.viewer import view_episode
 from vz_env.datasets.registry import load_dataset
 from vz_env.errors import ConfigError
-
-
-class Recorder:
-    """Replies with bare words and keeps what it was shown."""
-
-    name, fingerprint = "Recorder", "1"
-
-    def __init__(self, reply: str = "B", *, needs_frames: bool = True) -> None:
-        self.reply, self.needs_frames = reply, needs_frames
-        self.seen: list = []
-
-    def act(self, observations):
-        self.seen += observations
-        return [self.reply for _ in observations]
 
 
 @pytest.fixture(scope="module")

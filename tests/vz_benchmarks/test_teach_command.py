@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from chat_server import chat
 
 from vz_agents.policy import as_policy
 from vz_agents.repairs import first_own_turn
@@ -60,32 +58,9 @@ def test_it_repairs_what_a_student_did_wrong(needle, needle_root, tmp_path, caps
 
 
 @pytest.fixture
-def url():
-    """A server that answers A at once and tells what it read and wrote."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            message = {"role": "assistant", "content": "<answer>A</answer>"}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-            reply["usage"] = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
-            content = json.dumps(reply).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+def url(serve):
+    """A server that answers A at once, for a million tokens a time."""
+    return serve(lambda *_: chat("<answer>A</answer>", prompt_tokens=1_000_000, completion_tokens=0)).url
 
 
 def test_a_limit_of_cost_that_is_raised_goes_on(url, needle_root, tmp_path, capsys, monkeypatch):
