@@ -2,10 +2,11 @@
 
 One iteration: draw questions and sample each several times, side by side (`sampler`); drop the questions that teach
 nothing; estimate advantages of the sampled tokens, with a critic or against the question's other samples
-(`ppo_batch`, `advantages`); then a few epochs of clipped updates (`losses`). The old log-probabilities are those of
-sampling, so no extra forward pass is made for them; a guard compares them with those of the first minibatch, before any
-update, and stops the run when sampler and trainer disagree, which is how blindness and drift show. Every random choice
-derives from (seed, iteration), so a run that is resumed from a checkpoint goes on as if it had never stopped.
+(`ppo_batch`, `advantages`); then a few epochs of clipped updates (`losses`), and the critic's (`critic`). The old
+log-probabilities are those of sampling, so no extra forward pass is made for them; a guard compares them with those of
+the first minibatch, before any update, and stops the run when sampler and trainer disagree, which is how blindness and
+drift show (`first_look`). Every random choice derives from (seed, iteration), so a run that is resumed from a
+checkpoint goes on as if it had never stopped.
 
 Several `processes` divide the questions among them, and the passes over what was sampled. Between the two they tell one
 another what they played, pixels left out, and from there on all decide alike, by the same numbers: what is left out and
@@ -21,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import torch
@@ -30,37 +31,28 @@ from torch import Tensor
 from vz_env.errors import ConfigError
 from vz_env.rewards import TrainingProgress
 
+from .critic import CriticStates, fit_critic
+from .first_look import FirstLook, Look
 from .frames import RowFrames
-from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, check_sight, log_prob_gap, permuted, write_dump
-from .losses import clipped_surrogate, clipped_value_loss, kl_estimate, token_weights
+from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, write_dump
+from .losses import clipped_surrogate, kl_estimate, token_weights
 from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw
-from .ppo_batch import Batch, differing, make_batch
+from .ppo_batch import Batch, differing, make_batch, scorable
 from .ppo_config import PPOConfig
 from .processes import ALONE, Processes
-from .rollout_metrics import PhaseClock, group_metrics, memory_metrics, model_flops_utilisation, rollout_metrics
+from .rollout_metrics import (
+    PhaseClock,
+    group_metrics,
+    memory_metrics,
+    model_flops_utilisation,
+    rollout_metrics,
+    token_rates,
+)
 from .sampler import Rollout, SamplerConfig, sample_episodes
 from .token_scores import TokenScores, score_tokens
 
 __all__ = ["PPO", "PPOConfig", "TrainingDiverged"]
-
-GUARDED_EPISODES = 4
-
-
-class _States(NamedTuple):
-    """What the critic is fitted to: hidden states (tokens, hidden_size), their old values and their returns."""
-
-    hidden: Tensor
-    values: Tensor
-    returns: Tensor
-
-
-class _Look(NamedTuple):
-    """Log-probabilities (tokens,) of a few episodes: in training, in sampling, and in training with frames permuted."""
-
-    trained: Tensor
-    sampled: Tensor
-    permuted: Tensor | None
 
 
 class PPO:
@@ -108,7 +100,7 @@ class PPO:
         self.iteration = 0
         self.zoom_rate = 0.0  # share of the latest iteration's episodes that zoomed
         self.skipped = SkipCounter()
-        self._has_seen = not model.needs_frames
+        self._first_look = FirstLook(model, processes)
 
     @property
     def optimizers(self) -> dict[str, OptimizerGroup]:
@@ -202,7 +194,7 @@ class PPO:
         self, chosen: list[Rollout], rollouts: list[Rollout], random: Random, clock: PhaseClock
     ) -> dict[str, float]:
         """Advantages and updates from the chosen rollouts; where none was chosen, the critic alone may still learn."""
-        batch = make_batch(chosen or _scorable(rollouts), self.config, self.model.device)
+        batch = make_batch(chosen or scorable(rollouts), self.config, self.model.device)
         if not chosen:  # whitening has blown the critic's errors up to advantages: nothing was learned
             batch.advantages.zero_()
         with clock.phase("reference"):
@@ -212,52 +204,15 @@ class PPO:
         tokens = {"trained": metrics.pop("packed_tokens"), "forwarded": float(sum(batch.lengths))}
         seconds = clock.seconds
         train_seconds = seconds["reference"] + seconds["update"]
-        total = sum(len(rollout.trajectory.tokens or ()) for rollout in rollouts)
-        sampled = sum(sum(rollout.trajectory.tokens.mask) for rollout in rollouts if rollout.trajectory.tokens)
         metrics |= clock.metrics() | clock.idle_metrics(self.model.device)
         metrics |= {
             "train/skipped_steps": float(self.skipped.count),
             "train/episodes": float(len(chosen)),
             "time/train_seconds": train_seconds,
-            "time/sampled_tokens_per_second": sampled / seconds["rollout"],
-            "time/total_tokens_per_second": total / (seconds["rollout"] + train_seconds),
-            "time/trained_tokens_per_second": self.config.epochs * sum(batch.lengths) / train_seconds,
         }
-        return metrics | model_flops_utilisation(
-            self.model.num_parameters,
-            tokens,
-            self.processes.count * (seconds["rollout"] + train_seconds),
-            self.model.device,
-        )
-
-    def _guard(self, batch: Batch, looks: Sequence[_Look | None]) -> float:
-        """Mean gap between log-probabilities of sampling and of training, before any update.
-
-        Every process looked at some rows of its own, and all judge what each of them saw.
-        """
-        own = looks[self.processes.rank]
-        told = [look for look in self.processes.gather(partial(self._look, batch, own)) if look is not None]
-        gap = max(log_prob_gap(look.trained, look.sampled, self.model.lm.dtype) for look in told)
-        for look in told:
-            if look.permuted is not None:
-                check_sight(look.trained, look.permuted)
-        return gap
-
-    @torch.no_grad()
-    def _look(self, batch: Batch, seen: _Look | None) -> _Look | None:
-        """What this process saw of its rows in the first minibatch; scores a few where it saw none, or is to be tried.
-
-        A model that looks at frames is tried once a process: how frames reach it does not change while it runs.
-        """
-        few = batch.rows(batch.own(range(len(batch)))[:GUARDED_EPISODES])
-        others = few.frames if self._has_seen else [permuted(frames) for frames in few.frames]
-        is_trial = [frames.placed for frames in others] != [frames.placed for frames in few.frames]
-        if not few.lengths or (seen is not None and not is_trial):
-            return seen
-        trained = self._score(self.model, few).log_probs.cpu()
-        changed = self._score(self.model, replace(few, frames=others)).log_probs.cpu() if is_trial else None
-        self._has_seen = self._has_seen or is_trial
-        return _Look(trained, few.log_probs[few.mask.bool()].cpu(), changed)
+        metrics |= token_rates(rollouts, self.config.epochs * sum(batch.lengths), seconds["rollout"], train_seconds)
+        device_seconds = self.processes.count * (seconds["rollout"] + train_seconds)
+        return metrics | model_flops_utilisation(self.model.num_parameters, tokens, device_seconds, self.model.device)
 
     @torch.no_grad()
     def _refer(self, batch: Batch) -> None:
@@ -281,31 +236,37 @@ class PPO:
         sums: dict[str, float] = {}
         norms: list[float] = []
         gap = 0.0
-        states: list[_States] = []
+        states = CriticStates()
         for epoch in range(config.epochs):
             for chosen in batch.minibatches(config.minibatches, random):
                 self._weigh(batch, chosen)
-                kept = states if epoch == 0 else []
+                kept = states if epoch == 0 else None
                 looks = self.processes.gather(partial(self._accumulate, batch, batch.own(chosen), sums, kept))
-                gap = gap if norms else self._guard(batch, looks)  # the model is still the one that sampled
+                if not norms:  # the model is still the one that sampled
+                    gap = self._first_look.check(batch, looks, partial(self._score, self.model))
                 norms.append(0.0 if self._is_warming_up else self._take_step(self.policy_optimizer, "policy"))
-        sums = _total(self.processes.gather(lambda: sums))
+        sums = self.processes.total(sums)
         packed = sums.pop("packed_tokens")
         tokens = float(batch.mask.sum()) * config.epochs
         metrics = {f"train/{name}": value / tokens for name, value in sums.items()}
         metrics |= {"train/grad_norm": sum(norms) / len(norms), "train/log_prob_gap": gap, "packed_tokens": packed}
-        return metrics | (self._fit_critic(states, batch) if config.uses_critic else {})
+        if not config.uses_critic:
+            return metrics
+        step = partial(self._take_step, self.value_optimizer, "critic")
+        return metrics | fit_critic(self.model, states, batch, config, take_step=step, processes=self.processes)
 
-    def _accumulate(self, batch: Batch, rows: list[int], sums: dict[str, float], states: list[_States]) -> _Look | None:
+    def _accumulate(
+        self, batch: Batch, rows: list[int], sums: dict[str, float], states: CriticStates | None
+    ) -> Look | None:
         """Add up gradients, terms and states of some rows, micro-batch by micro-batch; a look at the first of them."""
-        look: _Look | None = None
+        look: Look | None = None
         for part in map(batch.rows, batch.micro_batches(rows, self.config.micro_tokens)):
             loss, terms, scores = self._loss(part)
             if not self._is_warming_up:
                 loss.backward()
-            sampled = part.mask.bool()
-            look = look or _Look(scores.log_probs.detach().cpu(), part.log_probs[sampled].cpu(), None)
-            states.append(_States(scores.hidden.detach(), part.values[sampled], part.returns[sampled]))
+            look = look or Look.at(part, scores)
+            if states is not None:
+                states.add(part, scores.hidden)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
         return look
@@ -351,45 +312,10 @@ class PPO:
             }
         return (terms * rows.weights[sampled]).sum(), {name: float(term) for name, term in sums.items()}, scores
 
-    def _fit_critic(self, states: Sequence[_States], batch: Batch) -> dict[str, float]:
-        """Fit the critic to the iteration's returns; its loss before that, and how much of the returns it explained."""
-        sampled = batch.mask.bool()
-        count = int(sampled.sum())
-        parts = [torch.cat(part) for part in zip(*states, strict=True)]
-        first = 0.0
-        for step in range(self.config.critic_steps):
-            if parts:  # none where all questions of this process were left out
-                hidden, old, returns = parts
-                errors = clipped_value_loss(self.model.value_head(hidden), old, returns, clip=self.config.value_clip)
-                loss = errors.sum() / count
-                first = loss.item() if step == 0 else first
-                loss.backward()
-            self._take_step(self.value_optimizer, "critic")
-        first = sum(self.processes.gather(lambda: first))
-        variance = float(batch.returns[sampled].var(correction=0))
-        error = float((batch.returns - batch.values)[sampled].var(correction=0))
-        explained = 1.0 - error / variance if variance > 0 else 0.0
-        return {"train/value_loss": first, "train/explained_variance": explained}
-
     @property
     def _is_warming_up(self) -> bool:
         """Whether this iteration trains the critic alone."""
         return self.config.uses_critic and self.iteration < self.config.critic_warmup
-
-
-def _total(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The sums of all processes by name; one without episodes has none."""
-    names = {name: None for part in parts for name in part}
-    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
-
-
-def _scorable(rollouts: Sequence[Rollout]) -> list[Rollout]:
-    """The episodes that came to an end; a fault of the infrastructure is never a reward of 0."""
-    ended = [rollout for rollout in rollouts if not rollout.trajectory.is_error]
-    if not ended:
-        faults = {f"{rollout.trajectory.status} ({rollout.trajectory.error})" for rollout in rollouts}
-        raise TrainingDiverged(f"wanted episodes to train on, but all of the iteration's failed: {sorted(faults)[0]}")
-    return ended
 
 
 def _derive(seed: int, iteration: int) -> int:

@@ -17,7 +17,7 @@ from .ppo_config import PPOConfig
 from .sampler import Rollout
 from .trajectory import TokenRecord
 
-__all__ = ["Batch", "differing", "make_batch"]
+__all__ = ["Batch", "differing", "make_batch", "scorable"]
 
 
 @dataclass(slots=True)
@@ -98,6 +98,19 @@ def differing(rollouts: Sequence[Rollout], config: PPOConfig) -> list[Rollout]:
         measure = trajectory.score if is_scored else trajectory.reward
         fared.setdefault(trajectory.episode_id, set()).add(round(measure, 6))
     return [rollout for rollout in rollouts if len(fared[rollout.trajectory.episode_id]) > 1]
+
+
+def scorable(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """The episodes that came to an end; a fault of the infrastructure is never a reward of 0.
+
+    Raises:
+        TrainingDiverged: there is none.
+    """
+    ended = [rollout for rollout in rollouts if not rollout.trajectory.is_error]
+    if not ended:
+        faults = {f"{rollout.trajectory.status} ({rollout.trajectory.error})" for rollout in rollouts}
+        raise TrainingDiverged(f"wanted episodes to train on, but all of the iteration's failed: {sorted(faults)[0]}")
+    return ended
 
 
 def make_batch(rollouts: Sequence[Rollout], config: PPOConfig, device: torch.device) -> Batch:

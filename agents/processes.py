@@ -11,7 +11,7 @@ many backward passes of every process, and one whose questions were all left out
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -84,6 +84,16 @@ class Processes:
         if failed:
             raise ProcessFailed(f"{'; '.join(failed)}. Process {self.rank} stopped with it")
         return [result for result, _ in told]
+
+    def total(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """The sums of all processes by name; one that had nothing to add up may lack a name.
+
+        Raises:
+            ProcessFailed: another process is gone.
+        """
+        parts = self.gather(lambda: dict(sums))
+        names = {name: None for part in parts for name in part}
+        return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
 
     def first(self, work: Callable[[], T]) -> T | None:
         """Do a piece of work in the main process while the others wait; returns its result there, None elsewhere.

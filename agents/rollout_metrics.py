@@ -15,7 +15,14 @@ import torch
 from .sampler import Rollout
 from .trajectory import Trajectory
 
-__all__ = ["PhaseClock", "group_metrics", "memory_metrics", "model_flops_utilisation", "rollout_metrics"]
+__all__ = [
+    "PhaseClock",
+    "group_metrics",
+    "memory_metrics",
+    "model_flops_utilisation",
+    "rollout_metrics",
+    "token_rates",
+]
 
 PEAK_FLOPS: Final = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 """Dense bf16 peaks by a part of the device's name, from the makers' data sheets."""
@@ -96,6 +103,18 @@ def group_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "group/all_right": fmean(accuracy == 1.0 for accuracy in solved),
         "group/all_wrong": fmean(accuracy == 0.0 for accuracy in solved),
         "group/distinct_first_actions": fmean(first),
+    }
+
+
+def token_rates(
+    rollouts: Sequence[Rollout], trained: int, rollout_seconds: float, train_seconds: float
+) -> dict[str, float]:
+    """Tokens a second: sampled ones of the rollout's time, all of the iteration's, trained ones of the training's."""
+    records = [rollout.trajectory.tokens for rollout in rollouts if rollout.trajectory.tokens]
+    return {
+        "time/sampled_tokens_per_second": sum(sum(record.mask) for record in records) / rollout_seconds,
+        "time/total_tokens_per_second": sum(map(len, records)) / (rollout_seconds + train_seconds),
+        "time/trained_tokens_per_second": trained / train_seconds,
     }
 
 

@@ -155,6 +155,16 @@ def make_model(tokenizer: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def trainer(make_model: Callable[..., Any], scripted_env: Callable[..., ScriptedEnv]) -> Callable[..., Any]:
+    """A maker of PPO trainers over the scripted environment, from one random model."""
+    from functools import partial
+
+    from tiny_trainer import make_trainer
+
+    return partial(make_trainer, make_model, scripted_env)
+
+
+@pytest.fixture
 def script_replies(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Sequence[str]]], None]:
     """Make the sampler write given texts, by the seed of the episode, one a turn; turns beyond them are sampled.
 

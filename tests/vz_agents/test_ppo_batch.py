@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vz_agents.guards import TrainingDiverged
-from vz_agents.ppo_batch import differing, make_batch
+from vz_agents.ppo_batch import differing, make_batch, token_rewards
 from vz_agents.ppo_config import PPOConfig
 from vz_agents.sampler import Rollout
 from vz_agents.trajectory import TokenRecord, Trajectory, TurnRecord
@@ -132,3 +132,19 @@ def test_an_episode_without_sampled_tokens_is_refused():
 def test_what_cannot_train_is_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         PPOConfig(**options)
+
+
+def test_each_turns_reward_lies_on_its_last_sampled_token(trainer):
+    ppo = trainer(prompts=1, samples=2)
+    (rollout, _), _ = ppo.step()
+    for number, turn in enumerate(rollout.trajectory.turns):
+        turn.reward = number + 1.0
+    tokens = rollout.trajectory.tokens
+
+    (rewards,) = token_rewards([rollout])
+
+    assert len(rollout.trajectory.turns) == 3
+    assert sum(rewards) == 6.0
+    for turn in range(3):
+        last = max(at for at, number in enumerate(tokens.turn) if number == turn)
+        assert rewards[last] == turn + 1.0
