@@ -41,14 +41,7 @@ from .optimizers import OptimizerGroup, adamw
 from .ppo_batch import Batch, differing, make_batch, scorable
 from .ppo_config import PPOConfig
 from .processes import ALONE, Processes
-from .rollout_metrics import (
-    PhaseClock,
-    group_metrics,
-    memory_metrics,
-    model_flops_utilisation,
-    rollout_metrics,
-    token_rates,
-)
+from .rollout_metrics import PhaseClock, iteration_metrics, model_flops_utilisation, token_rates
 from .sampler import Rollout, SamplerConfig, sample_episodes
 from .token_scores import TokenScores, score_tokens
 
@@ -143,7 +136,7 @@ class PPO:
                 trajectories = [rollout.trajectory for rollout in rollouts]
                 write_dump(self.out / DUMP_FOLDER, str(reason), trajectories, self.state())
             raise
-        metrics |= rollout_metrics(rollouts) | group_metrics(rollouts) | memory_metrics()
+        metrics |= iteration_metrics(rollouts)
         self.iteration += 1
         self.zoom_rate = sum(bool(rollout.trajectory.metrics.get("zooms")) for rollout in rollouts) / len(rollouts)
         return rollouts, metrics
@@ -235,7 +228,7 @@ class PPO:
         self.model.eval()  # gradients flow all the same; dropout would make these log-probabilities others than sampled
         sums: dict[str, float] = {}
         norms: list[float] = []
-        gap = 0.0
+        gap, scale = 0.0, config.rate_scale(self.iteration)
         states = CriticStates()
         for epoch in range(config.epochs):
             for chosen in batch.minibatches(config.minibatches, random):
@@ -244,15 +237,17 @@ class PPO:
                 looks = self.processes.gather(partial(self._accumulate, batch, batch.own(chosen), sums, kept))
                 if not norms:  # the model is still the one that sampled
                     gap = self._first_look.check(batch, looks, partial(self._score, self.model))
-                norms.append(0.0 if self._is_warming_up else self._take_step(self.policy_optimizer, "policy"))
+                norms.append(0.0 if self._is_warming_up else self._take_step(self.policy_optimizer, scale, "policy"))
         sums = self.processes.total(sums)
         packed = sums.pop("packed_tokens")
         tokens = float(batch.mask.sum()) * config.epochs
         metrics = {f"train/{name}": value / tokens for name, value in sums.items()}
         metrics |= {"train/grad_norm": sum(norms) / len(norms), "train/log_prob_gap": gap, "packed_tokens": packed}
+        metrics["train/learning_rate"] = config.lr * scale
         if not config.uses_critic:
             return metrics
-        step = partial(self._take_step, self.value_optimizer, "critic")
+        scale = config.critic_rate_scale(self.iteration)
+        step = partial(self._take_step, self.value_optimizer, scale, "critic")
         return metrics | fit_critic(self.model, states, batch, config, take_step=step, processes=self.processes)
 
     def _accumulate(
@@ -271,10 +266,10 @@ class PPO:
                 sums[name] = sums.get(name, 0.0) + value
         return look
 
-    def _take_step(self, optimizer: OptimizerGroup, of: str) -> float:
+    def _take_step(self, optimizer: OptimizerGroup, scale: float, of: str) -> float:
         """One step on the gradients of all processes; returns their norm, and 0 for a step that is skipped by all."""
         self.processes.sum_gradients(optimizer.weights)
-        return self.skipped.check(optimizer.step(), of)
+        return self.skipped.check(optimizer.step(scale=scale), of)
 
     def _weigh(self, batch: Batch, chosen: list[int]) -> None:
         """Fill in how much each token of a minibatch counts in the loss, which is summed over processes."""

@@ -9,6 +9,7 @@ from vz_env.errors import ConfigError
 
 from .advantages import Discounts
 from .losses import Aggregation, KLKind
+from .schedules import Schedule, rate_scale
 
 __all__ = ["Estimator", "GroupFilter", "PPOConfig"]
 
@@ -42,6 +43,10 @@ class PPOConfig:
     """Whether grpo divides by the group's standard deviation (Dr. GRPO, arXiv 2503.20783, does not)."""
     lr: float = 5e-5
     value_lr: float = 1e-3
+    schedule: Schedule = "constant"
+    """How both learning rates fall over the iterations: not, along a line, or along a cosine (to 2%)."""
+    warmup_iterations: int = 0
+    """First iterations that train the policy, at a rate that rises to `lr`; the critic's does not."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Of AdamW."""
     weight_decay: float = 0.0
@@ -74,6 +79,9 @@ class PPOConfig:
         for name in ("prompts", "samples", "epochs", "minibatches", "micro_tokens", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"PPO wants {name} of 1 or more, got {getattr(self, name)}")
+        if self.warmup_iterations < 0:
+            raise ConfigError(f"PPO wants warmup_iterations of 0 or more, got {self.warmup_iterations}")
+        rate_scale(self.schedule, 0.0)
         if self.compares_samples and self.samples < 2:
             raise ConfigError(
                 f"the estimator {self.estimator} compares samples of one question: it wants samples of 2 or more, got "
@@ -88,6 +96,24 @@ class PPOConfig:
     def uses_critic(self) -> bool:
         """Whether advantages come from values."""
         return self.estimator in ("gae", "group_gae")
+
+    def rate_scale(self, iteration: int) -> float:
+        """What share of `lr` an iteration, counted from 0, takes: in [0, 1]; 0 while the critic is trained alone.
+
+        It changes between iterations and not within one, as in SB3 and CleanRL: an iteration's updates are about one
+        set of rollouts, however many minibatches they are cut into.
+        """
+        alone = self.critic_warmup if self.uses_critic else 0
+        rise = (iteration - alone + 1) / (self.warmup_iterations + 1)
+        return rate_scale(self.schedule, iteration / max(1, self.iterations), rise=rise)
+
+    def critic_rate_scale(self, iteration: int) -> float:
+        """The same for `value_lr`, which falls and does not rise.
+
+        It falls as where policy and critic share an optimiser (SB3, CleanRL). Advantages are worth nothing before the
+        critic fits, which is why it may begin alone: it is not held back by a warm-up.
+        """
+        return rate_scale(self.schedule, iteration / max(1, self.iterations))
 
     @property
     def compares_samples(self) -> bool:

@@ -43,6 +43,8 @@ _VIDEOZOOMER: Final = TrainConfig(
         group_filter="total",
         refills=255,
         lr=1e-6,
+        schedule="constant",
+        warmup_iterations=0,
         betas=(0.9, 0.999),
         weight_decay=0.01,
         critic_warmup=0,
@@ -65,5 +67,6 @@ PRESETS: Final[dict[str, TrainConfig]] = {
 }
 """`needle-tiny` is the demo's: the tiny model on its cold-start base. `needle-smollm2`: SmolLM2-135M with adapters and
 short observations, for two cores. `videozoomer`: the published hyper-parameters (train_video.sh and table 5b: 128
-questions of 16 samples, mini-batches of 32, GRPO, episodes weigh alike, a filter on the total reward that draws anew),
-to be given a `--model`; the published run also trains the vision tower in RL (`--weights.train-vision`)."""
+questions of 16 samples, mini-batches of 32, GRPO, episodes weigh alike, a filter on the total reward that draws anew, a
+constant learning rate without warm-up), to be given a `--model`; the published run also trains the vision tower in RL
+(`--weights.train-vision`)."""

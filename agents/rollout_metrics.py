@@ -15,14 +15,7 @@ import torch
 from .sampler import Rollout
 from .trajectory import Trajectory
 
-__all__ = [
-    "PhaseClock",
-    "group_metrics",
-    "memory_metrics",
-    "model_flops_utilisation",
-    "rollout_metrics",
-    "token_rates",
-]
+__all__ = ["PhaseClock", "iteration_metrics", "model_flops_utilisation", "token_rates"]
 
 PEAK_FLOPS: Final = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 """Dense bf16 peaks by a part of the device's name, from the makers' data sheets."""
@@ -59,6 +52,11 @@ class PhaseClock:
         """`time/model_idle_share`: of the rollout's seconds; the same as `time/gpu_idle_share` where that is a GPU."""
         share = self.idle_seconds / max(self.seconds.get("rollout", 0.0), 1e-9)
         return {"time/model_idle_share": share, **({"time/gpu_idle_share": share} if device.type == "cuda" else {})}
+
+
+def iteration_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """What the iteration's episodes came to, how the samples of a question differ, and the memory that it took."""
+    return rollout_metrics(rollouts) | group_metrics(rollouts) | memory_metrics()
 
 
 def rollout_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:

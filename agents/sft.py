@@ -29,6 +29,7 @@ from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw, muon_adamw
 from .processes import ALONE, Processes
 from .repairs import first_own_turn
+from .schedules import rate_scale
 from .trajectory import Trajectory
 
 __all__ = ["SFTConfig", "SFTProgress", "example_of", "padding_share", "train_sft"]
@@ -129,7 +130,7 @@ def train_sft(
             loss, right, count = _step(model, [examples[index] for index in batch], processes)
         processes.sum_gradients(optimizer.weights)
         rise = step / max(1.0, config.warmup * len(batches))
-        optimizer.step(scale=min(rise, _cosine(step / len(batches))))
+        optimizer.step(scale=rate_scale("cosine", step / len(batches), rise=rise))
         tokens += count
         speed = tokens / (time.monotonic() - started)
         progress = SFTProgress(step, len(batches), loss, right, speed)
@@ -215,11 +216,6 @@ def _optimizer(model: LanguageModel, config: SFTConfig) -> OptimizerGroup:
     if config.optimizer == "adamw":
         return adamw(model.lm, lr=config.lr)
     raise ConfigError(f"SFT optimizer wants muon or adamw, got {config.optimizer!r}")
-
-
-def _cosine(done: float, *, floor: float = 0.02) -> float:
-    """From 1 down to `floor` as `done` goes from 0 to 1."""
-    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def _schedule(examples: Sequence[Example], config: SFTConfig) -> list[list[int]]:

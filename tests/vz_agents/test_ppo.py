@@ -71,10 +71,14 @@ def test_gradients_that_are_not_finite_are_skipped_and_then_stop_the_run(trainer
         ppo.step()
 
 
-def test_two_steps_and_two_after_a_resume_are_four_bit_for_bit(trainer, tmp_path):
+@pytest.mark.parametrize(("schedule", "shares"), [("constant", [0, 1, 1, 1]), ("cosine", [0, 1 / 3, 0.51, 0.163518])])
+def test_two_steps_and_two_after_a_resume_are_four_bit_for_bit(trainer, tmp_path, schedule, shares):
     config = replace(FAST, critic_warmup=1, minibatches=2)  # both optimisers have a past at the checkpoint
+    if schedule != "constant":
+        config = replace(config, schedule=schedule, iterations=4, warmup_iterations=2)
     straight, first = trainer(config), trainer(config)
     expected = [straight.step() for _ in range(4)]
+    assert [told["train/learning_rate"] / config.lr for _, told in expected] == pytest.approx(shares, abs=1e-6)
     for _ in range(2):
         first.step()
     first.skipped.count = 2

@@ -11,7 +11,8 @@ from vz_agents.guards import permuted
 from vz_agents.ppo import PPO, PPOConfig, TrainingDiverged
 
 FAST = PPOConfig(
-    prompts=1, samples=2, minibatches=1, estimator="gae", critic_warmup=1, epochs=1, lr=1e-3, max_new_tokens=4, seed=3
+    **{"prompts": 1, "samples": 2, "minibatches": 1, "epochs": 1, "max_new_tokens": 4, "seed": 3},
+    **{"estimator": "gae", "critic_warmup": 1, "lr": 1e-3, "schedule": "linear"},
 )
 
 

@@ -17,6 +17,7 @@ def test_the_published_hyper_parameters():
     assert (ppo.clip_low, ppo.clip_high, ppo.dual_clip) == (0.2, 0.27, None)
     assert (ppo.kl_kind, ppo.kl_coef, ppo.entropy_coef) == ("k3", 0.001, 0.001)
     assert (ppo.lr, ppo.betas, ppo.weight_decay) == (1e-6, (0.9, 0.999), 0.01)
+    assert {ppo.rate_scale(iteration) for iteration in range(ppo.iterations)} == {1.0}  # constant, and no warm-up
     assert (config.budget.overview_frames, config.budget.max_zooms, config.budget.max_frames) == (64, 4, 128)
     assert config.env_options["protocol"] == "videozoomer"
     assert config.rules != system_message(config.budget)
