@@ -1,7 +1,7 @@
 """Training a policy in two stages: SFT cold start on exemplars, then PPO. The same command continues a killed run.
 
 A run folder holds `training.json` (what was asked for), what the cold start leaves (`cold_start`: `exemplars.jsonl`,
-`sft/` and so on), `checkpoints/` (PPO: the newest two and the best), `policy/` (the finished policy),
+`sft/` and so on), `checkpoints/` (PPO: the newest few and the best), `policy/` (the finished policy),
 `learning_curve.jsonl` and `tensorboard/`. Every stage writes its result under its final name only when it is complete,
 so whatever is there need not be made again. Of several processes, all of them learn, and the main one writes the files.
 """
@@ -104,7 +104,7 @@ def _reinforce(
     total = config.ppo.iterations
     envs = [make_env() for _ in range(processes.largest_share(config.ppo.prompts) * config.ppo.samples)]
     ppo = PPO(model, model.reference(), envs, train.ids, config.seeded().ppo, out=out, processes=processes)
-    checkpoints = Checkpoints(out / "checkpoints")
+    checkpoints = Checkpoints(out / "checkpoints", keep=config.keep_last)
     if (newest := checkpoints.latest()) is not None:
         ppo.load_state(checkpoints.restore(newest, model, ppo.optimizers))
     log = processes.first(lambda: LearningLog(out, iteration=ppo.iteration))

@@ -27,6 +27,9 @@ __all__ = ["CONFIG_NAME", "TrainConfig", "claim_folder", "differences"]
 
 CONFIG_NAME: Final = "training.json"
 
+_CHANGEABLE: Final = ("keep_last",)
+"""Settings that change nothing of what is learned, so that a run may go on with others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -75,6 +78,8 @@ class TrainConfig:
     """Episodes of such an evaluation."""
     save_every: int = 1
     """PPO iterations between checkpoints: a kill loses at most so many."""
+    keep_last: int = 2
+    """PPO checkpoints kept besides the best; may be changed for a run that goes on."""
     budget: Budget = field(default_factory=Budget)
     """What an episode may cost."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
@@ -89,6 +94,11 @@ class TrainConfig:
     """The cold start."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """The second stage."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would leave nothing to go on from."""
+        if self.keep_last < 1:
+            raise ConfigError(f"keep_last wants 1 checkpoint or more, got {self.keep_last}")
 
     def seeded(self) -> TrainConfig:
         """This configuration with `seed` added to its stages'; the curriculum keeps its own, as the base is shared."""
@@ -170,7 +180,7 @@ def differences(out: Path, config: TrainConfig, revision: str) -> dict[str, str]
 
 def _describe(config: TrainConfig, revision: str) -> dict[str, Any]:
     """What a run must have in common with one that it goes on with."""
-    asked = as_plain(asdict(config))
+    asked = {name: value for name, value in as_plain(asdict(config)).items() if name not in _CHANGEABLE}
     asked["server"] = {name: asked["server"][name] for name in ("images", "temperature", "max_tokens")}
     return {"train": asked, "revision": revision}
 

@@ -134,6 +134,11 @@ def test_another_configuration_is_refused_and_says_what_differs(splits, whole, c
     assert hashes(whole) == before
 
 
+def test_a_run_that_keeps_no_checkpoint_is_refused():
+    with pytest.raises(ConfigError, match="keep_last wants 1 checkpoint or more, got 0"):
+        replace(CONFIG, keep_last=0)
+
+
 def test_a_folder_of_a_version_that_lacked_a_setting_goes_on(splits, whole, tmp_path):
     asked = json.loads((whole / "training.json").read_text())
     for name in ("reflection", "exemplars", "tool_bonus"):
@@ -200,10 +205,13 @@ def test_a_stop_writes_a_checkpoint_and_the_next_call_ends_as_if_there_was_none(
     assert len(read_curve(begun)) == 2
     assert not (begun / "policy").exists()
 
-    asked = []
-    assert train_policy(*splits, begun, CONFIG, should_stop=lambda: asked.append(0) or False) is not None
+    asked, more = [], replace(CONFIG, keep_last=3)  # which may be changed on the way
+    assert train_policy(*splits, begun, more, should_stop=lambda: asked.append(0) or False) is not None
     assert len(asked) == 2
     assert hashes(begun / "policy") == hashes(whole / "policy")
+    best = max(read_curve(begun), key=lambda row: (row["eval_accuracy"], row["iteration"]))["iteration"] + 1
+    kept = {int(path.name.removeprefix("step-")) for path in (begun / "checkpoints").iterdir()}
+    assert kept == {2, 3, 4, best}
 
 
 def test_a_stop_between_evaluations_writes_a_checkpoint_too(splits, begun):
