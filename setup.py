@@ -16,6 +16,7 @@ EXTRAS = {
     "gguf": ["gguf>=0.17"],
     "sb3": ["stable-baselines3>=2.6", "tensorboard>=2.18"],
     "openai": ["openai>=2.0"],
+    "wandb": ["wandb>=0.27"],
     "plots": ["matplotlib>=3.9"],
     "bench": ["rich>=13.9", "tyro>=0.9", "jinja2>=3.1", "matplotlib>=3.9", "pyyaml>=6.0"],
     "parquet": ["pyarrow>=17.0"],

@@ -1,4 +1,7 @@
-"""What a training run tells while it runs: TensorBoard scalars, texts, pictures, and a learning curve as JSON lines."""
+"""What a training run tells while it runs: TensorBoard scalars, texts, pictures, and a learning curve as JSON lines.
+
+A tracker, where there is one, is told what TensorBoard is, after it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from .tracking import NoTracker, Tracker
 from .trajectory import Trajectory
 
 __all__ = ["CURVE_NAME", "LearningLog", "read_curve", "transcript"]
@@ -34,8 +38,8 @@ _CURVE_COLUMNS: Final = {
 class LearningLog:
     """Writes one run's metrics; opening it at an iteration drops what an interrupted run wrote after that."""
 
-    def __init__(self, out: Path, *, iteration: int) -> None:
-        """Open the log of a run folder for `iteration` and later."""
+    def __init__(self, out: Path, *, iteration: int, tracker: Tracker | None = None) -> None:
+        """Open the log of a run folder for `iteration` and later; a tracker is told too, and not closed."""
         self._path = out / CURVE_NAME
         kept = [row for row in read_curve(out) if row["iteration"] < iteration]
         out.mkdir(parents=True, exist_ok=True)
@@ -43,6 +47,7 @@ class LearningLog:
         unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="ascii")
         unfinished.replace(self._path)
         self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=iteration)
+        self._tracker = tracker or NoTracker()
 
     def scalars(self, iteration: int, episodes: int, metrics: Mapping[str, float]) -> None:
         """Write one iteration's metrics to TensorBoard and its row to the learning curve."""
@@ -54,19 +59,22 @@ class LearningLog:
             curve.write(json.dumps(row) + "\n")
             curve.flush()
             os.fsync(curve.fileno())
+        self._tracker.scalars(iteration, metrics)
 
     def trajectory(self, iteration: int, trajectory: Trajectory, sheets: Sequence[NDArray[np.uint8]] = ()) -> None:
-        """Show one whole trajectory in TensorBoard: as text, and what each turn was shown as pictures.
+        """Show one whole trajectory: as text, and what each turn was shown as pictures.
 
         Args:
             iteration: of the training.
             trajectory: what was played.
             sheets: one picture a turn, uint8 (height, width, 3).
         """
-        self._writer.add_text("eval/trajectory", transcript(trajectory), iteration)
+        text = transcript(trajectory)
+        self._writer.add_text("eval/trajectory", text, iteration)
         for number, sheet in enumerate(sheets, 1):
             self._writer.add_image(f"eval/trajectory_turn_{number}", sheet, iteration, dataformats="HWC")
         self._writer.flush()
+        self._tracker.trajectory(iteration, text, sheets)
 
     def close(self) -> None:
         """Flush and close."""

@@ -2,8 +2,9 @@
 
 A run folder holds `training.json` (what was asked for), what the cold start leaves (`cold_start`: `exemplars.jsonl`,
 `sft/` and so on), `checkpoints/` (PPO: the newest few and the best), `policy/` (the finished policy),
-`learning_curve.jsonl` and `tensorboard/`. Every stage writes its result under its final name only when it is complete,
-so whatever is there need not be made again. Of several processes, all of them learn, and the main one writes the files.
+`learning_curve.jsonl` and `tensorboard/`; with `track`, `tracking.json` and that service's files. Every stage writes
+its result under its final name only when it is complete, so whatever is there need not be made again. Of several
+processes, all of them learn, and the main one writes the files.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .rollout import episode_seed
 from .run_models import system_of
 from .sampler import SamplerConfig, sample_episodes
 from .stages import Stage, silent
+from .tracking import NoTracker, Track, Tracker, open_tracker
 from .train_config import CONFIG_NAME, TrainConfig, claim_folder
 from .trajectory import Trajectory
 from .uniform_arm import train_uniform
@@ -65,19 +67,22 @@ def train_policy(
         The finished policy, or None when stopped.
 
     Raises:
-        ConfigError: the folder holds a run with another configuration, or the model cannot be loaded.
+        ConfigError: the folder holds a run with another configuration, the model cannot be loaded, or whoever is to be
+            told of the run (`config.track`) cannot be.
         ProcessFailed: another process failed, or is gone.
     """
     processes.first(lambda: claim_folder(out, config, train.revision))
     if (out / POLICY_FOLDER).is_dir():
         return load_policy(out)
-    with explain_memory():
+    track: Track = config.track if config.reinforce else ""  # SFT has nothing to show
+    opened = processes.first(lambda: open_tracker(track, out, config.plain()))
+    with opened or NoTracker() as tracker, explain_memory():
         given = {"stage": stage, "should_stop": should_stop, "processes": processes}
         start = cold_start(train, out, config, **given)
         if start is None:
             return None
         if config.reinforce:
-            return _reinforce(train, validation, out, config, start, **given)
+            return _reinforce(train, validation, out, config, start, tracker=tracker, **given)
         name = "SFT" if config.cold_start else "Start"
         processes.first(lambda: save_policy(out / POLICY_FOLDER, start, name=name, **system_of(config)))
         return load_policy(out)
@@ -90,6 +95,7 @@ def _reinforce(
     config: TrainConfig,
     model: LanguageModel,
     *,
+    tracker: Tracker,
     stage: Stage,
     should_stop: Callable[[], bool],
     processes: Processes,
@@ -107,7 +113,7 @@ def _reinforce(
     checkpoints = Checkpoints(out / "checkpoints", keep=config.keep_last)
     if (newest := checkpoints.latest()) is not None:
         ppo.load_state(checkpoints.restore(newest, model, ppo.optimizers))
-    log = processes.first(lambda: LearningLog(out, iteration=ppo.iteration))
+    log = processes.first(lambda: LearningLog(out, iteration=ppo.iteration, tracker=tracker))
     try:
         with stage("Reinforcement (PPO)") as progress:
             while ppo.iteration < total:

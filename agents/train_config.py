@@ -20,6 +20,7 @@ from .ppo import PPOConfig
 from .reflection import ReflectionConfig
 from .remote_config import ServerConfig
 from .sft import SFTConfig
+from .tracking import Track
 from .trajectory import as_plain
 from .weights import WeightsConfig
 
@@ -27,7 +28,7 @@ __all__ = ["CONFIG_NAME", "TrainConfig", "claim_folder", "differences"]
 
 CONFIG_NAME: Final = "training.json"
 
-_CHANGEABLE: Final = ("keep_last",)
+_CHANGEABLE: Final = ("keep_last", "track")
 """Settings that change nothing of what is learned, so that a run may go on with others."""
 
 
@@ -80,6 +81,9 @@ class TrainConfig:
     """PPO iterations between checkpoints: a kill loses at most so many."""
     keep_last: int = 2
     """PPO checkpoints kept besides the best; may be changed for a run that goes on."""
+    track: Track = ""
+    """Who else is told of PPO what TensorBoard is: wandb, with the extra of that name; empty: nobody. May be changed
+    for a run that goes on."""
     budget: Budget = field(default_factory=Budget)
     """What an episode may cost."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
@@ -113,6 +117,11 @@ class TrainConfig:
             bonus |= {"zoom_bonus_end": 0.0, "anneal_steps": self.tool_bonus_steps}
         reward = {"reward": bonus} if bonus else {}
         return {"protocol": self.protocol, "describe": self.describe, "with_frames": False, **reward}
+
+    def plain(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        told: dict[str, Any] = as_plain(asdict(self))
+        return told
 
     @property
     def server_options(self) -> dict[str, Any]:
@@ -180,7 +189,7 @@ def differences(out: Path, config: TrainConfig, revision: str) -> dict[str, str]
 
 def _describe(config: TrainConfig, revision: str) -> dict[str, Any]:
     """What a run must have in common with one that it goes on with."""
-    asked = {name: value for name, value in as_plain(asdict(config)).items() if name not in _CHANGEABLE}
+    asked = {name: value for name, value in config.plain().items() if name not in _CHANGEABLE}
     asked["server"] = {name: asked["server"][name] for name in ("images", "temperature", "max_tokens")}
     return {"train": asked, "revision": revision}
 

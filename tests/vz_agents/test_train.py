@@ -198,20 +198,24 @@ def test_kill_9_in_the_middle_of_ppo_changes_nothing_in_the_end(splits, whole, b
     assert (begun / CURVE_NAME).read_bytes() == (whole / CURVE_NAME).read_bytes()
 
 
-def test_a_stop_writes_a_checkpoint_and_the_next_call_ends_as_if_there_was_none(splits, whole, begun):
-    answers = iter([False, True])
-    assert train_policy(*splits, begun, CONFIG, should_stop=lambda: next(answers)) is None
+def test_a_stop_writes_a_checkpoint_and_the_next_call_ends_as_if_there_was_none(splits, whole, begun, monkeypatch):
+    for name, value in {"MODE": "offline", "SILENT": "true", "CACHE_DIR": str(begun)}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    answers, tracked = iter([False, True]), replace(CONFIG, track="wandb")
+    assert train_policy(*splits, begun, tracked, should_stop=lambda: next(answers)) is None
     assert Checkpoints(begun / "checkpoints").latest().name == "step-000002"
     assert len(read_curve(begun)) == 2
     assert not (begun / "policy").exists()
 
-    asked, more = [], replace(CONFIG, keep_last=3)  # which may be changed on the way
+    asked, more = [], replace(tracked, keep_last=3)  # which may be changed on the way, as may who is told
     assert train_policy(*splits, begun, more, should_stop=lambda: asked.append(0) or False) is not None
     assert len(asked) == 2
     assert hashes(begun / "policy") == hashes(whole / "policy")
     best = max(read_curve(begun), key=lambda row: (row["eval_accuracy"], row["iteration"]))["iteration"] + 1
     kept = {int(path.name.removeprefix("step-")) for path in (begun / "checkpoints").iterdir()}
     assert kept == {2, 3, 4, best}
+    known = json.loads((begun / "tracking.json").read_text())["wandb"]
+    assert [path.name for path in begun.glob("wandb/offline-run-*/run-*.wandb")] == [f"run-{known}.wandb"] * 2
 
 
 def test_a_stop_between_evaluations_writes_a_checkpoint_too(splits, begun):
