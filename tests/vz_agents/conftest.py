@@ -74,6 +74,20 @@ class ScriptedEnv(gym.Env[dict[str, Any], str]):
         }
 
 
+def tampered(rollouts: Sequence[Any]) -> Sequence[Any]:
+    """Rollouts whose log-probabilities are not those of sampling."""
+    for rollout in rollouts:
+        tokens = rollout.trajectory.tokens
+        tokens.log_probs = [p - 0.01 * mask for p, mask in zip(tokens.log_probs, tokens.mask, strict=True)]
+    return rollouts
+
+
+@pytest.fixture
+def tamper() -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What makes log-probabilities others than those of sampling."""
+    return tampered
+
+
 @pytest.fixture
 def scripted_env():
     """A maker of scripted environments over the given ids."""

@@ -12,19 +12,11 @@ from vz_agents import ppo as module
 from vz_agents.ppo import TrainingDiverged
 
 
-def test_tampered_log_probs_stop_the_run_before_an_update(trainer, monkeypatch):
+def test_tampered_log_probs_stop_the_run_before_an_update(trainer, tamper, monkeypatch):
     ppo = trainer()
     before = weights(ppo.model)
     sample = module.sample_episodes
-
-    def tampered(*args, **given):
-        rollouts = sample(*args, **given)
-        for rollout in rollouts:
-            tokens = rollout.trajectory.tokens
-            tokens.log_probs = [p - 0.01 * mask for p, mask in zip(tokens.log_probs, tokens.mask, strict=True)]
-        return rollouts
-
-    monkeypatch.setattr(module, "sample_episodes", tampered)
+    monkeypatch.setattr(module, "sample_episodes", lambda *args, **given: tamper(sample(*args, **given)))
     with pytest.raises(TrainingDiverged, match=r"differ from the trainer's by 0\.01 on average, more than 0\.0001"):
         ppo.step()
     assert not changed(before, ppo.model, "")

@@ -26,7 +26,6 @@ from vz_agents.learning_log import read_curve
 from vz_agents.model import LanguageModel
 from vz_agents.ppo import PPO, PPOConfig, TrainingDiverged
 from vz_agents.processes import ALONE, Processes, ProcessFailed, joined
-from vz_agents.sampler import sample_episodes
 from vz_agents.sft import SFTConfig, train_sft
 from vz_agents.train import TrainConfig, train_policy
 from vz_agents.weights import WeightsConfig
@@ -102,15 +101,6 @@ class Broken(gym.Env):
         raise ConfigError("no such episodes here")
 
 
-def tampered(*args, **given):
-    """Rollouts whose log-probabilities are not those of sampling."""
-    rollouts = sample_episodes(*args, **given)
-    for rollout in rollouts:
-        tokens = rollout.trajectory.tokens
-        tokens.log_probs = [p - 0.01 * mask for p, mask in zip(tokens.log_probs, tokens.mask, strict=True)]
-    return rollouts
-
-
 def run(folder, processes):
     """A run that one process was asked to stop in SFT, then in PPO, then not: results, and checkpoints at each stop."""
     train = load_needle(split="train", root=Path((folder / "needle").read_text()), config=NEEDLE)
@@ -154,7 +144,8 @@ def two_processes(folder: Path) -> None:
         attempt(trainer([Broken()] * 4 if rank else None).step)
         attempt(lambda: trainer(prompts=1))
         if rank:
-            patch.setattr(module, "sample_episodes", tampered)
+            sample = module.sample_episodes
+            patch.setattr(module, "sample_episodes", lambda *args, **given: conftest.tampered(sample(*args, **given)))
         attempt(trainer().step)
         patch.undo()
         if rank:
