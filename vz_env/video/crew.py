@@ -1,11 +1,16 @@
-"""The decoders of one reader: one in the calling thread, or several on a small pool fed from one demuxer."""
+"""The decoders of one reader: one in the calling thread, or several on a small pool fed from one demuxer.
+
+Runs are decoded side by side, by decoders of one thread each. Where that would leave threads idle, since nearly all of
+the work is in one run, a decoder of several threads takes one run after the other, successive pictures at once.
+"""
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final
 
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -20,6 +25,9 @@ from .references import find_references
 from .scaling import PictureScaler
 
 __all__ = ["DecodingCrew"]
+
+_WIDE_SHARE: Final = 0.6
+"""Of the time of one thread: what two threads of one decoder take for the same run, measured on H.264 at 720p."""
 
 
 class DecodingCrew:
@@ -38,9 +46,9 @@ class DecodingCrew:
         self._pool: ThreadPoolExecutor | None = None
         self._idle: list[PictureDecoder] = []
 
-    def _decoder(self, context: VideoCodecContext) -> PictureDecoder:
+    def _decoder(self, context: VideoCodecContext, *, threads: int = 1) -> PictureDecoder:
         """A decoder that drops what is not needed, as far as that is known of the stream."""
-        return PictureDecoder(context, skip_nonreference=self._skip, finder=self._finder)
+        return PictureDecoder(context, skip_nonreference=self._skip, finder=self._finder, threads=threads)
 
     def decode(self, runs: Iterator[PacketRun], scale: PictureScaler, deadline: Deadline) -> Pictures:
         """Decode every run; pictures that would not come out are missing from the result."""
@@ -52,15 +60,17 @@ class DecodingCrew:
         return pictures
 
     def _decode_beside(self, runs: Iterator[PacketRun], scale: PictureScaler, deadline: Deadline) -> Pictures:
-        """Decode whole runs on the pool; a run too long to hold in memory is decoded here as its pieces come."""
+        """Decode whole runs on the pool; what is better decoded by several threads at once is decoded here."""
         pool = self._start_pool()
+        first = _read_ahead(runs, self._workers + 1)
+        is_lopsided = _is_lopsided(first, self._workers)
         room = threading.Semaphore(self._workers + 1)  # bounds the packets that wait in memory
         futures: list[Future[Pictures]] = []
         pictures: Pictures = {}
         try:
-            for run in runs:
-                if not (run.starts and run.ends):
-                    pictures.update(self._pieces.decode(run, scale, deadline))
+            for run in itertools.chain(first, runs):
+                if is_lopsided or not (run.starts and run.ends):  # a piece of a run too long to hold in memory
+                    pictures.update(self._wide.decode(run, scale, deadline))
                     continue
                 while not room.acquire(timeout=0.5):
                     deadline.check("decoding")
@@ -75,7 +85,8 @@ class DecodingCrew:
         """Make the threads and their decoders on first use."""
         if self._pool is None:
             # The stream's own context is left out: a seek of the demuxer resets it, whoever is using it.
-            self._pieces, *self._idle = (self._decoder(another_context(self._stream)) for _ in range(self._workers + 1))
+            self._wide = self._decoder(another_context(self._stream), threads=self._workers)
+            self._idle = [self._decoder(another_context(self._stream)) for _ in range(self._workers)]
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
         return self._pool
 
@@ -152,3 +163,20 @@ class DecodingCrew:
             self._pool.shutdown(wait=True)
             self._pool = None
         self._idle.clear()
+
+
+def _read_ahead(runs: Iterator[PacketRun], count: int) -> list[PacketRun]:
+    """The first few runs, up to one that is too long to hold in memory."""
+    first: list[PacketRun] = []
+    for run in itertools.islice(runs, count):
+        first.append(run)
+        if not run.ends:
+            break
+    return first
+
+
+def _is_lopsided(runs: Sequence[PacketRun], workers: int) -> bool:
+    """Whether decoders of one thread each would take longer for these runs than one decoder of several threads."""
+    work = [len(run.packets) for run in runs]
+    is_all = len(runs) <= workers and all(run.ends for run in runs)
+    return is_all and max(work, default=0) > _WIDE_SHARE * sum(work) * 2 / workers

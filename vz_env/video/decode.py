@@ -30,19 +30,26 @@ class PictureDecoder:
     """One decoder context. Not thread-safe: one run at a time.
 
     Args:
-        context: a decoder that was not opened yet; it is set to one thread, since frame threads only add latency to
-            runs this short.
+        context: a decoder that was not opened yet.
         skip_nonreference: pictures that no other picture refers to are dropped before the decoder unless wanted.
         finder: knows which packets a picture is made from; the others are dropped too.
+        threads: that decode successive pictures of a run. They hand pictures out late, and every run waits for the last
+            ones: where there are several runs to decode side by side, decoders of one thread each are faster.
     """
 
     def __init__(
-        self, context: VideoCodecContext, *, skip_nonreference: bool, finder: ReferenceFinder | None = None
+        self,
+        context: VideoCodecContext,
+        *,
+        skip_nonreference: bool,
+        finder: ReferenceFinder | None = None,
+        threads: int = 1,
     ) -> None:
         """Take the context over."""
         self.context, self._finder = context, finder
         if not context.is_open:
-            context.thread_count = 1
+            context.thread_count = threads
+            context.thread_type = "FRAME"
         self._skip = skip_nonreference
         self._left: set[int] = set()
         self.trouble = ""

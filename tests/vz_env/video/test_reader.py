@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ from make_assets import ASSETS, MORE_ASSETS, Asset, decode_all, read_number
 
 from vz_env.errors import ConfigError, VideoDecodeError, VideoTimeout
 from vz_env.video.cache import FrameCache
+from vz_env.video.decode import PictureDecoder, Pictures
 from vz_env.video.limits import DecodeLimits
 from vz_env.video.opening import open_reader
 from vz_env.video.reader import VideoReader
@@ -104,8 +106,6 @@ def test_duration_runs_from_first_frame_to_end_of_last(file: str, seconds: float
 
 
 def test_pictures_that_nobody_needs_are_not_decoded(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vz_env.video.decode import PictureDecoder
-
     fed: list[str] = []
     feed = PictureDecoder.feed
 
@@ -129,6 +129,26 @@ def test_a_long_group_is_decoded_in_pieces(numbered: Numbered, monkeypatch: pyte
         with VideoReader(numbered(file), workers=workers, cache=FrameCache(0)) as reader:
             batch = reader.frames_at(asked)
         assert [read_number(frame) for frame in batch.frames] == [numbers[i] for i in on_at(times, asked)]
+
+
+def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    decode = PictureDecoder.decode
+
+    def noting(self: PictureDecoder, *run: Any) -> Pictures:
+        used.append(self.context.thread_count)
+        return decode(self, *run)
+
+    monkeypatch.setattr(PictureDecoder, "decode", noting)
+    with VideoReader(numbered("bframes.mp4"), workers=2, cache=FrameCache(0)) as reader:
+        one = reader.frames_at([1.7, 2.0, 2.3])
+        assert used == [2]
+        far = reader.frames_at([0.5, 2.4])  # two groups, much work in each
+        assert used == [2, 1, 1]
+        near = reader.frames_at([1.7, 3.1, 3.3])  # two, but hardly anything in the second
+        assert used == [2, 1, 1, 2, 2]
+    shown = [read_number(frame) for batch in (one, far, near) for frame in batch.frames]
+    assert shown == [51, 60, 69, 15, 72, 51, 93, 99]
 
 
 def test_order_and_repeats_are_kept(numbered: Numbered) -> None:
@@ -282,8 +302,6 @@ def test_a_second_look_comes_from_the_cache(numbered: Numbered, monkeypatch: pyt
 
 
 def test_sixteen_askers_of_one_place_decode_it_once(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vz_env.video.decode import PictureDecoder
-
     fed: list[object] = []
     feed = PictureDecoder.feed
     reader = VideoReader(numbered("bframes.mp4"), cache=FrameCache())
