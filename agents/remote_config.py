@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from vz_env.errors import ConfigError, VZError
 
-__all__ = ["RemoteConfig", "ServerConfig", "TeacherError", "TeacherLimit", "Usage"]
+__all__ = ["RemoteConfig", "ServerConfig", "TeacherError", "TeacherLimit", "Usage", "without_password"]
 
 
 class TeacherError(VZError):
@@ -99,3 +99,9 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+
+
+def without_password(url: str) -> str:
+    """An address without the name and password that may stand in it, for files that are kept."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -18,7 +18,7 @@ from .curriculum import CurriculumConfig
 from .exemplar_filters import ExemplarConfig
 from .ppo import PPOConfig
 from .reflection import ReflectionConfig
-from .remote_config import ServerConfig
+from .remote_config import ServerConfig, without_password
 from .sft import SFTConfig
 from .tracking import Track
 from .trajectory import as_plain
@@ -119,9 +119,9 @@ class TrainConfig:
         return {"protocol": self.protocol, "describe": self.describe, "with_frames": False, **reward}
 
     def plain(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """All of it, as JSON holds it; a password in an address is left out."""
         told: dict[str, Any] = as_plain(asdict(self))
-        return told
+        return {**told, "base_url": without_password(self.base_url)}
 
     @property
     def server_options(self) -> dict[str, Any]:

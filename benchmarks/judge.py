@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vz_agents.remote_config import without_password
 from vz_env.errors import ConfigError, VZError
 
 from .grading import Graded
@@ -68,8 +69,8 @@ class Judge:
     retries: int = 3
 
     def __repr__(self) -> str:
-        """Show where and what; never the key."""
-        return f"Judge({self.model!r} at {self.base_url!r})"
+        """Show where and what; never the key, nor a password in the address."""
+        return f"Judge({self.model!r} at {without_password(self.base_url)!r})"
 
     def connect(self) -> OpenAI:
         """A client.

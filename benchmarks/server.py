@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 from vz_agents.policy import Policy
 from vz_env.errors import ConfigError
 
-__all__ = ["ServerArgs", "without_password"]
+__all__ = ["ServerArgs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +45,3 @@ class ServerArgs:
         except ConfigError as fault:
             raise ConfigError(f"--policy openai wants --base-url and --model: {fault}") from fault
         return RemoteTeacher(config)
-
-
-def without_password(url: str) -> str:
-    """An address without the name and password that may stand in it, for files that are kept."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from vz_agents.policy import policy_name
+from vz_agents.remote_config import without_password
 from vz_agents.rollout import collect_rollouts
 from vz_agents.stopping import StopRequest
 from vz_agents.trajectory import as_plain
@@ -26,7 +27,7 @@ from ..prompt_template import PromptTemplate
 from ..records import to_pretty_json, write_atomically
 from ..results import EvalResult
 from ..runner import evaluate
-from ..server import ServerArgs, without_password
+from ..server import ServerArgs
 from ..sharding import take_shard
 from ..tables import comparison_table, group_table
 from .score import show_figures

@@ -15,7 +15,7 @@ from vz_agents.exemplar_filters import REASONS, Exemplars
 from vz_agents.exemplars import EXEMPLARS, ExemplarConfig, collect_exemplars, write_exemplars
 from vz_agents.policy import Policy, needs_frames
 from vz_agents.reflection import REFLECTION_REASONS, REFLECTIONS, choose_wrong, reflect
-from vz_agents.remote_config import ServerConfig
+from vz_agents.remote_config import ServerConfig, without_password
 from vz_agents.teachers import find_teacher, open_teacher
 from vz_agents.trajectory import as_plain
 from vz_agents.trajectory_files import read_trajectories
@@ -109,7 +109,7 @@ def _claim(args: TeachArgs, train: Dataset) -> None:
     """Write what the folder is for, or check that it is for the same; limits, filters and retries may change."""
     asked: dict[str, Any] = as_plain(asdict(args))
     asked = {name: asked[name] for name in ("teacher", "base_url", "model", "describe", "protocol", "budget", "seed")}
-    asked["revision"] = train.revision
+    asked |= {"base_url": without_password(args.base_url), "revision": train.revision}
     path = args.out / CONFIG_NAME
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != asked:

@@ -150,6 +150,15 @@ def test_a_folder_of_a_version_that_lacked_a_setting_goes_on(splits, whole, tmp_
         claim_folder(tmp_path, replace(CONFIG, tool_bonus=0.5), splits[0].revision)
 
 
+def test_a_password_in_an_address_is_not_kept(tmp_path):
+    asked = replace(CONFIG, teacher="openai", base_url="https://me:secret@host/v1")
+    claim_folder(tmp_path, asked, "1")
+    assert "secret" not in (tmp_path / "training.json").read_text()
+    claim_folder(tmp_path, replace(asked, base_url="https://me:other@host/v1"), "1")
+    with pytest.raises(ConfigError, match="base_url"):
+        claim_folder(tmp_path, replace(asked, base_url="https://me:secret@elsewhere/v1"), "1")
+
+
 def test_other_data_is_refused(splits, whole):
     train, validation = splits
     with pytest.raises(ConfigError, match="revision is "):

@@ -12,6 +12,7 @@ from make_assets import asset, read_number
 from recorder import Recorder
 
 from vz_agents.baselines import Oracle, RandomZoom, UniformSampling
+from vz_agents.remote_config import without_password
 from vz_agents.search_baselines import FirstFrames, SubtitleSearch
 from vz_benchmarks.adapters.catalogue import BENCHMARKS, VARIANTS
 from vz_benchmarks.cli import main
@@ -20,7 +21,6 @@ from vz_benchmarks.one_shot import OneShot, prompt_digest
 from vz_benchmarks.policies import POLICY_WORDS
 from vz_benchmarks.records import read_records
 from vz_benchmarks.runner import evaluate
-from vz_benchmarks.server import without_password
 from vz_env.datasets.registry import load_dataset
 from vz_env.errors import ConfigError
 
