@@ -16,24 +16,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
-import av
-from av.video.stream import VideoStream
-
-from .hevc import UnknownSyntax
+from ..index import VideoPacket
+from .bits import UnknownSyntax
 from .hevc_parameters import PictureParameters, SequenceParameters
 from .hevc_slices import SliceHead, order_of_slice
-from .index import VideoPacket
+from .units import UnitFrames, between_codes, counted_on, counted_units
 
-__all__ = ["ReferenceFinder", "find_references"]
+__all__ = ["HevcFinder"]
 
 _SLICES: Final = frozenset({*range(10), *range(16, 22)})
 _INSTANT: Final = range(16, 21)
 _NEVER_KEPT: Final = range(0, 16, 2)
 _LEADING: Final = range(6, 10)
 _SEQUENCE, _PICTURE, _END = 33, 34, (36, 37)
-
+_LEAST: Final = 3  # bytes of a unit
 
 _REFRESH: Final = 1 << 34
 """More than order counts differ by: what lies before an instant refresh is out of reach of what comes after."""
@@ -54,7 +52,7 @@ class _Picture:
     heads: list[SliceHead | None]
 
 
-class ReferenceFinder:
+class HevcFinder:
     """Finds references by what the slices of a stream say. Immutable, so threads may share it.
 
     Args:
@@ -66,8 +64,9 @@ class ReferenceFinder:
 
     def __init__(self, extradata: bytes) -> None:
         """Read the parameter sets."""
-        self._length_bytes = (extradata[21] & 3) + 1 if len(extradata) > 22 and extradata[0] == 1 else 0
-        units = _units_of_header(extradata) if self._length_bytes else _units_between_codes(extradata)
+        is_counted = len(extradata) > 22 and extradata[0] == 1
+        self._frames = UnitFrames((extradata[21] & 3) + 1 if is_counted else 0, _LEAST)
+        units = _units_of_header(extradata) if is_counted else between_codes(extradata, _LEAST)
         self._known = frozenset(unit for unit in units if _kind(unit) in (_SEQUENCE, _PICTURE))
         self._sequences = dict(SequenceParameters.read(unit) for unit in self._known if _kind(unit) == _SEQUENCE)
         self._parameters = dict(PictureParameters.read(unit) for unit in self._known if _kind(unit) == _PICTURE)
@@ -96,7 +95,7 @@ class ReferenceFinder:
         pictures: dict[int, _Picture] = {}
         before = 0
         for position, packet in enumerate(packets):
-            units = self._units(bytes(packet))
+            units = self._frames.split(bytes(packet))
             first = next((unit for unit in units if _kind(unit) in _SLICES), None)
             if first is None:
                 raise UnknownSyntax("a packet without a picture")
@@ -108,7 +107,7 @@ class ReferenceFinder:
             if position == 0 or _kind(first) in _INSTANT:
                 order = low + position * _REFRESH
             else:
-                order = _counted_on(before, low, period)
+                order = counted_on(before, low, period)
             if _is_counted_from(first):
                 before = order
             pictures[position] = _Picture(units, order, [])
@@ -147,7 +146,7 @@ class ReferenceFinder:
             first = next(unit for unit in picture.units if _kind(unit) in _SLICES)
             low, period = order_of_slice(first, self._sequences, self._parameters)
             is_new = before is None or _kind(first) in _INSTANT
-            if not is_new and before is not None and _counted_on(before, low, period) != picture.order:
+            if not is_new and before is not None and counted_on(before, low, period) != picture.order:
                 raise UnknownSyntax("orders that cannot be counted without the pictures between")
             if _is_counted_from(first):
                 before = picture.order
@@ -158,39 +157,7 @@ class ReferenceFinder:
             unit if head is None else head.with_only(unit, lambda distance: picture.order + distance in orders)
             for unit, head in zip(picture.units, picture.heads, strict=True)
         ]
-        if units == picture.units:
-            return packet
-        if self._length_bytes:
-            data = b"".join(len(unit).to_bytes(self._length_bytes, "big") + unit for unit in units)
-        else:
-            data = b"".join(b"\0\0\0\1" + unit for unit in units)
-        copy = cast(VideoPacket, av.Packet(data))
-        copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
-        return copy
-
-    def _units(self, data: bytes) -> list[bytes]:
-        """The NAL units of a packet."""
-        if not self._length_bytes:
-            return _units_between_codes(data)
-        units, position = [], 0
-        while position < len(data):
-            start = position + self._length_bytes
-            position = start + int.from_bytes(data[position:start], "big")
-            if position > len(data) or position - start < 3:
-                raise UnknownSyntax("units that do not fit into their packet")
-            units.append(data[start:position])
-        return units
-
-
-def find_references(stream: VideoStream) -> ReferenceFinder | None:
-    """A finder for a stream, or None where there is nothing to find or it is not understood."""
-    context = stream.codec_context
-    if context.codec.canonical_name != "hevc" or not context.extradata:
-        return None
-    try:
-        return ReferenceFinder(context.extradata)
-    except (UnknownSyntax, IndexError):
-        return None
+        return packet if units == picture.units else self._frames.packet(units, packet)
 
 
 def _kind(unit: bytes) -> int:
@@ -207,30 +174,11 @@ def _is_counted_from(first: bytes) -> bool:
     return first[1] & 7 == 1 and _kind(first) not in _LEADING and not _is_never_kept(first)
 
 
-def _counted_on(before: int, low: int, period: int) -> int:
-    """The order nearest to the one before of which only the low part is told."""
-    base = before - before % period
-    here = before % period
-    if low < here and here - low >= period // 2:
-        return base + period + low
-    if low > here and low - here > period // 2:
-        return base - period + low
-    return base + low
-
-
 def _units_of_header(extradata: bytes) -> list[bytes]:
     """The units in an `hvcC` (ISO/IEC 14496-15, 8.3.3)."""
     units, position = [], 23
     for _ in range(extradata[22]):
         count = int.from_bytes(extradata[position + 1 : position + 3], "big")
-        position += 3
-        for _ in range(count):
-            length = int.from_bytes(extradata[position : position + 2], "big")
-            units.append(extradata[position + 2 : position + 2 + length])
-            position += 2 + length
-    return [unit for unit in units if len(unit) > 2]
-
-
-def _units_between_codes(data: bytes) -> list[bytes]:
-    """The units after start codes; zeros before a start code belong to none."""
-    return [unit for piece in data.split(b"\0\0\1")[1:] if len(unit := piece.rstrip(b"\0")) > 2]
+        more, position = counted_units(extradata, position + 3, count)
+        units += more
+    return [unit for unit in units if len(unit) >= _LEAST]

@@ -1,8 +1,7 @@
-"""HEVC, as far as it takes to know which pictures a picture refers to: numbers in bits, and sets of references.
+"""HEVC's sets of references: which pictures are kept for a picture, and which of them it may use.
 
-Written after ITU-T H.265 (v10), sections 7.3 and 8.3. Only what plain encoders write is understood (profiles Main and
-Main 10, one layer, no long-term references, no reordered lists); of everything else `UnknownSyntax` says so, and the
-caller decodes without this knowledge. Every head is read up to its alignment bits, which a misreading would miss.
+Written, as its neighbours here, after ITU-T H.265 (v10), sections 7.3 and 8.3. Only what plain encoders write is
+understood: profiles Main and Main 10, one layer, no long-term references, no reordered lists.
 """
 
 from __future__ import annotations
@@ -10,54 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Bits", "ReferenceSet", "UnknownSyntax", "without_escapes"]
+from .bits import Bits, UnknownSyntax, ue
 
-
-class UnknownSyntax(Exception):
-    """Raised at what is not understood; never leaves `vz_env.video`."""
-
-
-class Bits:
-    """Bits read from the left.
-
-    Args:
-        data: without emulation prevention bytes.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        """Start at the first bit."""
-        self.text = bin(int.from_bytes(b"\1" + data, "big"))[3:]
-        self.position = 0
-
-    def u(self, count: int) -> int:
-        """An unsigned number of so many bits."""
-        start, self.position = self.position, self.position + count
-        if self.position > len(self.text):
-            raise UnknownSyntax("the data end")
-        return int(self.text[start : self.position], 2) if count else 0
-
-    def flag(self) -> bool:
-        """One bit."""
-        return self.u(1) == 1
-
-    def ue(self) -> int:
-        """An unsigned Exp-Golomb number."""
-        first = self.text.find("1", self.position)
-        zeros = first - self.position
-        if first < 0 or zeros > 32:
-            raise UnknownSyntax("no number here")
-        self.position = first
-        return self.u(zeros + 1) - 1
-
-    def se(self) -> int:
-        """A signed Exp-Golomb number."""
-        code = self.ue()
-        return (code + 1) // 2 if code % 2 else -(code // 2)
-
-
-def without_escapes(data: bytes) -> bytes:
-    """Drop the emulation prevention bytes of a NAL unit."""
-    return data.replace(b"\0\0\3", b"\0\0")
+__all__ = ["ReferenceSet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +41,11 @@ class ReferenceSet:
 
     def written(self) -> str:
         """Its bits, not predicted from another set (7.3.7)."""
-        words = [_ue(len(self.before)), _ue(len(self.after))]
+        words = [ue(len(self.before)), ue(len(self.after))]
         for entries in (self.before, self.after):
             last = 0
             for delta, is_used in entries:
-                words.append(_ue(abs(delta - last) - 1) + ("1" if is_used else "0"))
+                words.append(ue(abs(delta - last) - 1) + ("1" if is_used else "0"))
                 last = delta
         return "".join(words)
 
@@ -130,9 +84,3 @@ class ReferenceSet:
         # Told in the order of the source; kept in the order of distance, which the standard's own loops come to.
         before = sorted((entry for entry in entries if entry[0] < 0), reverse=True)
         return cls(tuple(before), tuple(sorted(entry for entry in entries if entry[0] > 0)))
-
-
-def _ue(number: int) -> str:
-    """An unsigned Exp-Golomb number as bits."""
-    digits = bin(number + 1)[2:]
-    return "0" * (len(digits) - 1) + digits

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .hevc import Bits, ReferenceSet, UnknownSyntax, without_escapes
+from .bits import Bits, UnknownSyntax, without_escapes
+from .hevc_sets import ReferenceSet
 
 __all__ = ["PictureParameters", "SequenceParameters"]
 
@@ -39,19 +40,19 @@ class SequenceParameters:
             raise UnknownSyntax("4:4:4")
         width, height = bits.ue(), bits.ue()
         if bits.flag():
-            _skip_ue(bits, 4)
-        _skip_ue(bits, 2)
+            bits.skip_ue(4)
+        bits.skip_ue(2)
         order_bits = bits.ue() + 4
-        _skip_ue(bits, 3 * (layers + 1 if bits.flag() else 1))
+        bits.skip_ue(3 * (layers + 1 if bits.flag() else 1))
         block = 1 << (bits.ue() + 3 + bits.ue())
-        _skip_ue(bits, 4)
+        bits.skip_ue(4)
         if bits.flag() and bits.flag():
             _skip_scaling_lists(bits)
         bits.u(1)
         has_offsets = bits.flag()
         if bits.flag():
             bits.u(8)
-            _skip_ue(bits, 2)
+            bits.skip_ue(2)
             bits.u(1)
         count = bits.ue()
         if count > MOST_SETS:
@@ -105,7 +106,7 @@ class PictureParameters:
         bits.u(2)
         if bits.flag():
             bits.ue()
-        _skip_ue(bits, 2)
+        bits.skip_ue(2)
         has_chroma_qp, has_weights = bits.flag(), (bits.flag(), bits.flag())
         bits.u(1)
         has_tiles, has_waves = bits.flag(), bits.flag()
@@ -115,7 +116,7 @@ class PictureParameters:
         may_override_filter = filter_is_off = False
         if bits.flag():
             may_override_filter, filter_is_off = bits.flag(), bits.flag()
-            _skip_ue(bits, 0 if filter_is_off else 2)
+            bits.skip_ue(0 if filter_is_off else 2)
         if bits.flag():
             _skip_scaling_lists(bits)
         if bits.flag():
@@ -136,11 +137,6 @@ class PictureParameters:
             filter_is_off=filter_is_off,
             has_extension=bits.flag(),
         )
-
-
-def _skip_ue(bits: Bits, count: int) -> None:
-    for _ in range(count):
-        bits.ue()
 
 
 def _skip_profile(bits: Bits, layers: int) -> None:

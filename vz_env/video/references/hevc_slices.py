@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .hevc import Bits, ReferenceSet, UnknownSyntax, without_escapes
+from .bits import Bits, UnknownSyntax, escaped_length, with_escapes, without_escapes
 from .hevc_parameters import PictureParameters, SequenceParameters
+from .hevc_sets import ReferenceSet
 
 __all__ = ["SliceHead", "order_of_slice"]
 
@@ -59,9 +60,7 @@ class SliceHead:
         bits = self._bits[:start] + told + self._bits[end:over] + "1"
         bits += "0" * (-len(bits) % 8)
         head = int(bits, 2).to_bytes(len(bits) // 8, "big")
-        return (
-            unit[:2] + _with_escapes(head) + unit[2 + _escaped_length(unit[2 : 2 + 2 * HEAD_BYTES], (over + 8) // 8) :]
-        )
+        return unit[:2] + with_escapes(head) + unit[2 + escaped_length(unit[2 : 2 + 2 * HEAD_BYTES], (over + 8) // 8) :]
 
     @classmethod
     def read(cls, unit: bytes, sequences: Sequences, pictures: Pictures) -> SliceHead:
@@ -194,29 +193,3 @@ def _skip_entry_points(bits: Bits, picture: PictureParameters) -> None:
         bits.u((bits.ue() + 1) * count)
     if picture.has_extension:
         bits.u(8 * bits.ue())
-
-
-def _with_escapes(head: bytes) -> bytes:
-    """Put emulation prevention bytes in: after two zeros no byte below four may stand."""
-    written, zeros = bytearray(), 0
-    for byte in head:
-        if zeros >= 2 and byte <= 3:
-            written.append(3)
-            zeros = 0
-        written.append(byte)
-        zeros = zeros + 1 if byte == 0 else 0
-    return bytes(written)
-
-
-def _escaped_length(data: bytes, count: int) -> int:
-    """How many bytes of escaped data hold so many bytes."""
-    zeros = done = 0
-    for position, byte in enumerate(data):
-        if zeros >= 2 and byte == 3:
-            zeros = 0
-            continue
-        if done == count:
-            return position
-        done += 1
-        zeros = zeros + 1 if byte == 0 else 0
-    return len(data)
