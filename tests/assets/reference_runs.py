@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import av
 import numpy as np
 
 from vz_env.video.decode import another_context
-from vz_env.video.references import find_references
+from vz_env.video.references import ReferenceFinder, find_references
+from vz_env.video.references.bits import UnknownSyntax
 
-__all__ = ["FRAMES", "check_choices", "decoded", "encode", "flipped", "spoilt_packet"]
+__all__ = ["FRAMES", "check_choices", "check_spoilt", "decoded", "encode"]
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 60
 
@@ -96,7 +97,28 @@ def check_choices(path: Path, *, tries: int = 25) -> float:
     return count / of
 
 
-def flipped(content: bytes, rng: np.random.Generator, count: int) -> bytes:
+def check_spoilt(finder_of: Callable[[bytes], ReferenceFinder], path: Path) -> None:
+    """Flip bits of a stream's header and packets: they are not understood, or chosen from, and nothing is raised."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        header = stream.codec_context.extradata
+        packets = [p for p in container.demux(stream) if p.size][:12]
+    outcomes = set()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        try:
+            finder = finder_of(_flipped(header, rng, int(rng.integers(0, 3)) * (seed % 3 == 0)))
+        except (UnknownSyntax, IndexError):
+            outcomes.add("header")
+            continue
+        spoilt = [_spoilt(packet, rng, int(rng.integers(0, 2)) * (seed % 3)) for packet in packets]
+        chosen = finder.choose(spoilt, {packets[-1].pts})
+        outcomes.add("nothing" if chosen is None else "some")
+        assert chosen is None or len(chosen) <= len(packets)
+    assert outcomes == {"header", "nothing", "some"}
+
+
+def _flipped(content: bytes, rng: np.random.Generator, count: int) -> bytes:
     """Content with some bits of its beginning flipped."""
     spoilt = bytearray(content)
     for _ in range(count):
@@ -104,8 +126,8 @@ def flipped(content: bytes, rng: np.random.Generator, count: int) -> bytes:
     return bytes(spoilt)
 
 
-def spoilt_packet(packet: Any, rng: np.random.Generator, count: int) -> Any:
+def _spoilt(packet: Any, rng: np.random.Generator, count: int) -> Any:
     """A packet with some bits of its beginning flipped."""
-    copy = av.Packet(flipped(bytes(packet), rng, count))
+    copy = av.Packet(_flipped(bytes(packet), rng, count))
     copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
     return copy

@@ -20,7 +20,7 @@ from .bits import UnknownSyntax
 from .h264_buffer import FrameBuffer, KeptFrame
 from .h264_parameters import PictureParameters, SequenceParameters
 from .h264_slices import Command, SliceHead
-from .units import UnitFrames, between_codes, counted_on, counted_units
+from .units import ParameterSets, UnitFrames, between_codes, counted_on, counted_units
 
 __all__ = ["H264Finder"]
 
@@ -74,11 +74,12 @@ class H264Finder:
         is_counted = len(extradata) > 6 and extradata[0] == 1
         self._frames = UnitFrames((extradata[4] & 3) + 1 if is_counted else 0, _LEAST)
         units = _units_of_header(extradata) if is_counted else between_codes(extradata, _LEAST)
-        self._known = frozenset(unit for unit in units if _kind(unit) in (_SEQUENCE, _PICTURE))
-        self._sequences = dict(SequenceParameters.read(unit) for unit in self._known if _kind(unit) == _SEQUENCE)
-        self._parameters = dict(PictureParameters.read(unit) for unit in self._known if _kind(unit) == _PICTURE)
-        if len(self._known) > len(self._sequences) + len(self._parameters) or not self._parameters:
-            raise UnknownSyntax("no parameters, or several of one number")
+        self._sets = ParameterSets.read(
+            [unit for unit in units if _kind(unit) == _SEQUENCE],
+            [unit for unit in units if _kind(unit) == _PICTURE],
+            SequenceParameters.read,
+            PictureParameters.read,
+        )
         self._read_so_far = self._spared = 0
 
     def choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
@@ -115,7 +116,7 @@ class H264Finder:
             if not first[0] & 0x60 and packet.pts not in wanted:
                 continue
             heads = [
-                SliceHead.read(unit, self._sequences, self._parameters) if _kind(unit) in _SLICES else None
+                SliceHead.read(unit, self._sets.sequences, self._sets.pictures) if _kind(unit) in _SLICES else None
                 for unit in units
             ]
             slices = [head for head in heads if head is not None]
@@ -134,7 +135,7 @@ class H264Finder:
 
     def _is_plain(self, unit: bytes) -> bool:
         """Whether a unit besides slices changes nothing here: a parameter set must be one of the stream's."""
-        return _kind(unit) in _PLAIN and (_kind(unit) not in (_SEQUENCE, _PICTURE) or unit in self._known)
+        return _kind(unit) in _PLAIN and (_kind(unit) not in (_SEQUENCE, _PICTURE) or unit in self._sets.known)
 
 
 def _needed(pictures: dict[int, _Picture], wanted: list[int]) -> list[int]:

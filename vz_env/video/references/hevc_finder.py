@@ -22,7 +22,7 @@ from ..index import VideoPacket
 from .bits import UnknownSyntax
 from .hevc_parameters import PictureParameters, SequenceParameters
 from .hevc_slices import SliceHead, order_of_slice
-from .units import UnitFrames, between_codes, counted_on, counted_units
+from .units import ParameterSets, UnitFrames, between_codes, counted_on, counted_units
 
 __all__ = ["HevcFinder"]
 
@@ -67,12 +67,13 @@ class HevcFinder:
         is_counted = len(extradata) > 22 and extradata[0] == 1
         self._frames = UnitFrames((extradata[21] & 3) + 1 if is_counted else 0, _LEAST)
         units = _units_of_header(extradata) if is_counted else between_codes(extradata, _LEAST)
-        self._known = frozenset(unit for unit in units if _kind(unit) in (_SEQUENCE, _PICTURE))
-        self._sequences = dict(SequenceParameters.read(unit) for unit in self._known if _kind(unit) == _SEQUENCE)
-        self._parameters = dict(PictureParameters.read(unit) for unit in self._known if _kind(unit) == _PICTURE)
-        if len(self._known) > len(self._sequences) + len(self._parameters) or not self._parameters:
-            raise UnknownSyntax("no parameters, or several of one number")
-        self._has_sub_layers = any(sequence.has_sub_layers for sequence in self._sequences.values())
+        self._sets = ParameterSets.read(
+            [unit for unit in units if _kind(unit) == _SEQUENCE],
+            [unit for unit in units if _kind(unit) == _PICTURE],
+            SequenceParameters.read,
+            PictureParameters.read,
+        )
+        self._has_sub_layers = any(sequence.has_sub_layers for sequence in self._sets.sequences.values())
 
     def choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
         """The packets of a run that its wanted pictures are made from, in order; None when that cannot be told.
@@ -103,7 +104,7 @@ class HevcFinder:
                 raise UnknownSyntax("several layers, or a new sequence within a run")
             if _is_never_kept(first) and not self._has_sub_layers and packet.pts not in wanted:
                 continue
-            low, period = order_of_slice(first, self._sequences, self._parameters)
+            low, period = order_of_slice(first, self._sets.sequences, self._sets.pictures)
             if position == 0 or _kind(first) in _INSTANT:
                 order = low + position * _REFRESH
             else:
@@ -115,7 +116,7 @@ class HevcFinder:
 
     def _is_news(self, unit: bytes) -> bool:
         """Whether it is a parameter set other than those of the stream."""
-        return _kind(unit) in (_SEQUENCE, _PICTURE) and unit not in self._known
+        return _kind(unit) in (_SEQUENCE, _PICTURE) and unit not in self._sets.known
 
     def _needed(self, pictures: dict[int, _Picture], wanted: list[int]) -> set[int]:
         """Follow the references of the wanted pictures back to where they begin."""
@@ -129,7 +130,7 @@ class HevcFinder:
             needed.add(position)
             picture = pictures[position]
             picture.heads = [
-                SliceHead.read(unit, self._sequences, self._parameters) if _kind(unit) in _SLICES else None
+                SliceHead.read(unit, self._sets.sequences, self._sets.pictures) if _kind(unit) in _SLICES else None
                 for unit in picture.units
             ]
             for distance in set().union(*(head.active for head in picture.heads if head is not None)):
@@ -144,7 +145,7 @@ class HevcFinder:
         before: int | None = None
         for picture in kept:
             first = next(unit for unit in picture.units if _kind(unit) in _SLICES)
-            low, period = order_of_slice(first, self._sequences, self._parameters)
+            low, period = order_of_slice(first, self._sets.sequences, self._sets.pictures)
             is_new = before is None or _kind(first) in _INSTANT
             if not is_new and before is not None and counted_on(before, low, period) != picture.order:
                 raise UnknownSyntax("orders that cannot be counted without the pictures between")

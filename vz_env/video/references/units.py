@@ -1,19 +1,22 @@
-"""NAL units: out of a stream's header, out of its packets and back."""
+"""NAL units: out of a stream's header, out of its packets and back; and the parameter sets among them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, Generic, TypeVar, cast
 
 import av
 
 from ..index import VideoPacket
 from .bits import UnknownSyntax
 
-__all__ = ["UnitFrames", "between_codes", "counted_on", "counted_units"]
+__all__ = ["ParameterSets", "UnitFrames", "between_codes", "counted_on", "counted_units"]
 
-_CODE = b"\0\0\0\1"
+_CODE: Final = b"\0\0\0\1"
+
+S = TypeVar("S")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,42 @@ class UnitFrames:
         packet = cast(VideoPacket, av.Packet(data))
         packet.pts, packet.dts, packet.time_base = like.pts, like.dts, like.time_base
         return packet
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSets(Generic[S, P]):
+    """The parameter sets in a stream's header.
+
+    Attributes:
+        known: their units.
+        sequences: of sequences, by number.
+        pictures: of pictures, by number.
+    """
+
+    known: frozenset[bytes]
+    sequences: Mapping[int, S]
+    pictures: Mapping[int, P]
+
+    @classmethod
+    def read(
+        cls,
+        sequences: Iterable[bytes],
+        pictures: Iterable[bytes],
+        read_sequence: Callable[[bytes], tuple[int, S]],
+        read_picture: Callable[[bytes], tuple[int, P]],
+    ) -> ParameterSets[S, P]:
+        """Read the units of both kinds.
+
+        Raises:
+            UnknownSyntax: there are none of pictures, several of one number, or one is not understood.
+        """
+        of_sequences, of_pictures = frozenset(sequences), frozenset(pictures)
+        found = cls(
+            of_sequences | of_pictures, dict(map(read_sequence, of_sequences)), dict(map(read_picture, of_pictures))
+        )
+        if len(found.known) > len(found.sequences) + len(found.pictures) or not found.pictures:
+            raise UnknownSyntax("no parameters, or several of one number")
+        return found
 
 
 def between_codes(data: bytes, least: int) -> list[bytes]:
