@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -32,17 +33,19 @@ def test_an_unknown_episode_is_a_usage_error(needle_root, capsys):
 
 @pytest.mark.slow
 def test_the_page_is_served_until_it_is_interrupted(needle_root):
-    program = "from vz_benchmarks.cli import main; raise SystemExit(main())"
+    # Whoever started the tests in the background had it ignore Ctrl-C, which programs pass on to theirs.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heard}; from vz_benchmarks.cli import main; raise SystemExit(main())"
     words = ["play", "--root", str(needle_root), "--web", "--no-browser"]
-    server = subprocess.Popen(
-        [sys.executable, "-u", "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        url = server.stdout.readline().strip()
-        with urllib.request.urlopen(f"{url}api/state", timeout=20) as reply:
-            assert json.load(reply)["number"] == 1
-    finally:
-        server.send_signal(2)
-        server.communicate(timeout=20)
+    command = [sys.executable, "-u", "-c", program, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            url = server.stdout.readline().strip()
+            with urllib.request.urlopen(f"{url}api/state", timeout=20) as reply:
+                assert json.load(reply)["number"] == 1
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=20)
+        finally:
+            server.kill()
 
     assert server.returncode == 0
