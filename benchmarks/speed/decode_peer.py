@@ -50,7 +50,7 @@ class _Ours:
         """Seconds that libavcodec takes for the packets these times need, on as many threads, without conversion.
 
         From each keyframe to the last wanted packet, less the pictures that libavcodec can leave out by itself
-        (`skip_frame`). Where we know better what a picture is made from (HEVC), we may be faster than that.
+        (`skip_frame`). Where we know better what a picture is made from, we may be faster than that.
         """
         from vz_env.video.decode import another_context, may_skip_nonreference
         from vz_env.video.limits import Deadline
@@ -216,8 +216,8 @@ def peak_megabytes() -> float:
 def answer(request: dict[str, Any], state: dict[str, Any], make: Callable[[], Any]) -> dict[str, Any]:
     """Do one thing and time it.
 
-    `cold`: open, look, close. `hot`: look on the handle that stays open. `keyframes`: open, look at keyframes, close.
-    `floor`: the codec alone. `memory`: the peak so far, above the import.
+    `cold`: open, look, close. `hot`: look on a handle that was opened and used before. `keyframes`: open, look at
+    keyframes, close. `floor`: the codec alone. `memory`: the peak so far, above the import. Never are two open at once.
     """
     what, times = request["do"], request.get("times", [])
     if what == "memory":
@@ -231,6 +231,8 @@ def answer(request: dict[str, Any], state: dict[str, Any], make: Callable[[], An
         start = time.perf_counter()
         frames = state["open"].frames(times)
         return {"seconds": time.perf_counter() - start, "numbers": read_numbers(frames)}
+    if "open" in state:
+        state.pop("open").close()
     start = time.perf_counter()
     handle = make()
     frames = handle.keyframes(times) if what == "keyframes" else handle.frames(times)

@@ -25,6 +25,7 @@ OVERVIEW_FRAMES, ZOOM_FRAMES, ZOOM_SECONDS = 64, 16, 8.0
 FPS: Final = 30
 MOST_OF_A_TROUBLE: Final = 100
 MOST_SECONDS_AN_ANSWER: Final = 150.0
+_READ_BYTES: Final = 1 << 24
 SECONDS_OF_A_ROUND: Final = 180.0
 """Of the longest video on a slow machine: what is supposed before a round was played."""
 
@@ -72,6 +73,7 @@ class _Round:
     """One file, what was found on it so far, and how much time there is."""
 
     footage: Footage
+    path: Path
     found: FileTimes
     box: TimeBox
     is_quick: bool
@@ -85,6 +87,7 @@ class _Round:
         """Ask once, and note the time, the wrong frames, or the trouble."""
         if self.is_quick and not self.box.left:
             return
+        _read_through(self.path)
         reply = peer.ask(request, self.timeout_seconds)
         found = self.found
         if "error" in reply:
@@ -123,7 +126,7 @@ def play_rounds(
         is_quick: few frames, and a round is cut short at the end of the box.
     """
     size = fit_size(*footage.size, MAX_PIXELS)
-    now = _Round(footage, found, box, is_quick)
+    now = _Round(footage, path, found, box, is_quick)
     with ExitStack() as stack:
         peers: dict[str, PeerProcess] = {}
         stack.callback(_close, peers)
@@ -135,6 +138,13 @@ def play_rounds(
             found.rounds += 1
             found.round_seconds = max(found.round_seconds, time.monotonic() - begun)
             yield
+
+
+def _read_through(path: Path) -> None:
+    """Have the file in the page cache for whoever is asked next: a library that takes gigabytes drives it out."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(_READ_BYTES):
+            pass
 
 
 def _inside_frames(times: NDArray[np.float64]) -> list[float]:

@@ -38,15 +38,13 @@ class _Picture:
     """One packet of a run.
 
     Attributes:
-        units: its NAL units.
-        heads: of its units, None for those that are no slices.
+        heads: of its NAL units, None for those that are no slices.
         order: its order count.
         lists: the two lists of each slice.
         before: what is kept when it is decoded.
         after: what is kept then.
     """
 
-    units: list[bytes]
     heads: list[SliceHead | None]
     order: int
     lists: list[tuple[list[KeptFrame], list[KeptFrame]]]
@@ -57,6 +55,15 @@ class _Picture:
     def head(self) -> SliceHead:
         """Of its first slice."""
         return next(head for head in self.heads if head is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a picture's slices are to say: see `SliceHead.written`; the steps of each slice."""
+
+    number: int
+    steps: list[list[list[Command]]]
+    forgotten: list[int] | None
 
 
 class H264Finder:
@@ -97,10 +104,8 @@ class H264Finder:
             self._read_so_far += len(pictures)
             self._spared += len(pictures) - len(needed)
             _check_orders([pictures[i] for i in needed])
-            return [
-                packets[i] if units == pictures[i].units else self._frames.packet(units, packets[i])
-                for i, units in zip(needed, _rewritten(pictures, needed), strict=True)
-            ]
+            news = _news(pictures, needed)
+            return [self._rewritten(packets[i], pictures[i], new) for i, new in zip(needed, news, strict=True)]
         except (UnknownSyntax, IndexError, KeyError):
             return None
 
@@ -130,8 +135,19 @@ class H264Finder:
             before = FrameBuffer(buffer.frames, buffer.count)
             lists = [before.referred(each, order) for each in slices]
             buffer.take_in(head, position, order)
-            pictures[position] = _Picture(units, heads, order, lists, before, buffer.frames)
+            pictures[position] = _Picture(heads, order, lists, before, buffer.frames)
         return pictures
+
+    def _rewritten(self, packet: VideoPacket, picture: _Picture, new: _News | None) -> VideoPacket:
+        """The packet as it stands in a stream of the needed pictures alone."""
+        if new is None:
+            return packet
+        lists = iter(new.steps)
+        units = [
+            unit if head is None else head.written(unit, new.number, next(lists), new.forgotten)
+            for unit, head in zip(self._frames.split(bytes(packet)), picture.heads, strict=True)
+        ]
+        return self._frames.packet(units, packet)
 
     def _is_plain(self, unit: bytes) -> bool:
         """Whether a unit besides slices changes nothing here: a parameter set must be one of the stream's."""
@@ -162,11 +178,11 @@ def _check_orders(kept: list[_Picture]) -> None:
             counted = order
 
 
-def _rewritten(pictures: dict[int, _Picture], needed: list[int]) -> list[list[bytes]]:
-    """The units of the needed pictures, as they stand in a stream of these alone."""
+def _news(pictures: dict[int, _Picture], needed: list[int]) -> list[_News | None]:
+    """What changes in the needed pictures in a stream of these alone; None for those that stay as they are."""
     number_of: dict[int, int] = {}
     kept: list[int] = []
-    rewritten = []
+    news: list[_News | None] = []
     for position in needed:
         picture = pictures[position]
         number = len(number_of)
@@ -174,28 +190,16 @@ def _rewritten(pictures: dict[int, _Picture], needed: list[int]) -> list[list[by
         gone = [other for other in kept if other not in after]
         is_same = kept == [frame.position for frame in picture.before.frames] and number == picture.before.count
         if is_same or picture.head.is_instant:
-            rewritten.append(picture.units)
+            news.append(None)
         else:
             if picture.head.is_kept and not gone and len(kept) >= picture.head.sequence.most_references:
                 raise UnknownSyntax("more frames kept than there is room for")
-            forgotten = [number - number_of[other] for other in gone] or None
-            rewritten.append(_rewritten_units(picture, number, number_of, forgotten))
+            steps = [[_steps(number, list_, number_of) for list_ in lists] for lists in picture.lists]
+            news.append(_News(number, steps, [number - number_of[other] for other in gone] or None))
         if picture.head.is_kept:
             kept = [*(other for other in kept if other in after), position]
             number_of[position] = number
-    return rewritten
-
-
-def _rewritten_units(
-    picture: _Picture, number: int, number_of: dict[int, int], forgotten: list[int] | None
-) -> list[bytes]:
-    lists = iter(picture.lists)
-    return [
-        unit
-        if head is None
-        else head.written(unit, number, [_steps(number, list_, number_of) for list_ in next(lists)], forgotten)
-        for unit, head in zip(picture.units, picture.heads, strict=True)
-    ]
+    return news
 
 
 def _steps(number: int, frames: Sequence[KeptFrame], number_of: dict[int, int]) -> list[Command]:

@@ -17,7 +17,7 @@ from .h264_parameters import PictureParameters, SequenceParameters
 
 __all__ = ["Command", "SliceHead"]
 
-HEAD_BYTES: Final = 512
+HEAD_BYTES: Final = 256
 """More than a head takes; only so much of a slice is looked at."""
 
 _P, _B, _I = 0, 1, 2
@@ -108,7 +108,7 @@ class SliceHead:
             counts=counts,
             steps=(steps[0], steps[1]),
             forgotten=forgotten,
-            _bits=bits.text,
+            _bits=bits.text[:over],
             _number_at=number_at,
             _lists_at=(lists_at, lists_over),
             _forgotten_at=(forgotten_at, forgotten_over),
