@@ -7,29 +7,17 @@ they are stands in the heads of the slices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from av.video.stream import VideoStream
 
-from ..index import VideoPacket
 from .bits import UnknownSyntax
+from .finder import ReferenceFinder
 from .h264_finder import H264Finder
 from .hevc_finder import HevcFinder
 
 __all__ = ["ReferenceFinder", "find_references"]
-
-
-class ReferenceFinder(Protocol):
-    """Finds references by what the slices of a stream say. Immutable, so threads may share it."""
-
-    def choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
-        """The packets of a run that its wanted pictures are made from, in order; None when that cannot be told.
-
-        Args:
-            packets: from a keyframe on, in decode order.
-            wanted: presentation ticks.
-        """
 
 
 _FINDERS: Final[Mapping[str, Callable[[bytes], ReferenceFinder]]] = {"h264": H264Finder, "hevc": HevcFinder}

@@ -17,10 +17,11 @@ from typing import Final
 
 from ..index import VideoPacket
 from .bits import UnknownSyntax
+from .finder import ReferenceFinder, counted_on
 from .h264_buffer import FrameBuffer, KeptFrame
 from .h264_parameters import PictureParameters, SequenceParameters
 from .h264_slices import Command, SliceHead
-from .units import ParameterSets, UnitFrames, between_codes, counted_on, counted_units
+from .units import ParameterSets, UnitLayout, between_codes, counted_units
 
 __all__ = ["H264Finder"]
 
@@ -29,8 +30,8 @@ _PLAIN: Final = frozenset({6, 7, 8, 9, 12})
 _SEQUENCE, _PICTURE = 7, 8
 _LEAST: Final = 2  # bytes of a unit
 _TRIAL, _WORTH_IT = 200, 0.05
-"""After so many frames that are kept, at least such a share must have been spared, or reading heads is not worth it:
-encoders that let every frame refer to many others leave nothing out."""
+"""Of so many frames that were neither keyframes nor wanted, at least such a share must have been left out, or reading
+heads is not worth it: where every frame refers to many others, none can be."""
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class _Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class _News:
+class _Change:
     """What a picture's slices are to say: see `SliceHead.written`; the steps of each slice."""
 
     number: int
@@ -66,7 +67,7 @@ class _News:
     forgotten: list[int] | None
 
 
-class H264Finder:
+class H264Finder(ReferenceFinder):
     """Finds references by what the slices of a stream say. Threads may share it: a race loses a count, no more.
 
     Args:
@@ -79,42 +80,31 @@ class H264Finder:
     def __init__(self, extradata: bytes) -> None:
         """Read the parameter sets."""
         is_counted = len(extradata) > 6 and extradata[0] == 1
-        self._frames = UnitFrames((extradata[4] & 3) + 1 if is_counted else 0, _LEAST)
+        self._layout = UnitLayout((extradata[4] & 3) + 1 if is_counted else 0, _LEAST)
         units = _units_of_header(extradata) if is_counted else between_codes(extradata, _LEAST)
         self._sets = ParameterSets.read(
-            [unit for unit in units if _kind(unit) == _SEQUENCE],
-            [unit for unit in units if _kind(unit) == _PICTURE],
-            SequenceParameters.read,
-            PictureParameters.read,
+            units, _kind, (_SEQUENCE, SequenceParameters.read), (_PICTURE, PictureParameters.read)
         )
-        self._read_so_far = self._spared = 0
+        # Frames that were neither keyframes nor wanted, and those of them that were left out.
+        self._between = self._spared = 0
 
-    def choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
-        """The packets of a run that its wanted pictures are made from, in order; None when that cannot be told.
-
-        Args:
-            packets: from a keyframe on, in decode order.
-            wanted: presentation ticks.
-        """
-        if self._read_so_far > _TRIAL and self._spared < _WORTH_IT * self._read_so_far:
+    def _choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
+        if self._between > _TRIAL and self._spared < _WORTH_IT * self._between:
             return None
-        try:
-            pictures = self._read(packets, wanted)
-            needed = _needed(pictures, [i for i, packet in enumerate(packets) if packet.pts in wanted])
-            self._read_so_far += len(pictures)
-            self._spared += len(pictures) - len(needed)
-            _check_orders([pictures[i] for i in needed])
-            news = _news(pictures, needed)
-            return [self._rewritten(packets[i], pictures[i], new) for i, new in zip(needed, news, strict=True)]
-        except (UnknownSyntax, IndexError, KeyError):
-            return None
+        pictures = self._read(packets, wanted)
+        needed = _needed(pictures, [i for i, packet in enumerate(packets) if packet.pts in wanted])
+        self._between += sum(packets[i].pts not in wanted for i in pictures if i)
+        self._spared += len(pictures) - len(needed)
+        _check_orders([pictures[i] for i in needed])
+        changes = _plan_changes(pictures, needed)
+        return [self._rewritten(packets[i], pictures[i], change) for i, change in zip(needed, changes, strict=True)]
 
     def _read(self, packets: Sequence[VideoPacket], wanted: set[int]) -> dict[int, _Picture]:
         """Follow what is kept from packet to packet; those that nobody refers to or wants are left out."""
         pictures: dict[int, _Picture] = {}
         buffer, counted = FrameBuffer(), 0
         for position, packet in enumerate(packets):
-            units = self._frames.split(bytes(packet))
+            units = self._layout.split(bytes(packet))
             first = next((unit for unit in units if _kind(unit) in _SLICES), None)
             if first is None or any(_kind(unit) not in _SLICES and not self._is_plain(unit) for unit in units):
                 raise UnknownSyntax("a packet without a picture, or with units of unknown meaning")
@@ -126,6 +116,8 @@ class H264Finder:
             ]
             slices = [head for head in heads if head is not None]
             head = slices[0]
+            if any((each.number, each.order) != (head.number, head.order) for each in slices):
+                raise UnknownSyntax("several pictures in a packet")
             if head.is_instant != (position == 0) or head.number != buffer.count % (1 << head.sequence.number_bits):
                 raise UnknownSyntax("a run that does not begin with an instant refresh, or frames that are missing")
             order = head.order if head.is_instant else counted_on(counted, head.order, 1 << head.sequence.order_bits)
@@ -138,16 +130,16 @@ class H264Finder:
             pictures[position] = _Picture(heads, order, lists, before, buffer.frames)
         return pictures
 
-    def _rewritten(self, packet: VideoPacket, picture: _Picture, new: _News | None) -> VideoPacket:
+    def _rewritten(self, packet: VideoPacket, picture: _Picture, change: _Change | None) -> VideoPacket:
         """The packet as it stands in a stream of the needed pictures alone."""
-        if new is None:
+        if change is None:
             return packet
-        lists = iter(new.steps)
+        lists = iter(change.steps)
         units = [
-            unit if head is None else head.written(unit, new.number, next(lists), new.forgotten)
-            for unit, head in zip(self._frames.split(bytes(packet)), picture.heads, strict=True)
+            unit if head is None else head.written(unit, change.number, next(lists), change.forgotten)
+            for unit, head in zip(self._layout.split(bytes(packet)), picture.heads, strict=True)
         ]
-        return self._frames.packet(units, packet)
+        return self._layout.packet(units, packet)
 
     def _is_plain(self, unit: bytes) -> bool:
         """Whether a unit besides slices changes nothing here: a parameter set must be one of the stream's."""
@@ -178,11 +170,11 @@ def _check_orders(kept: list[_Picture]) -> None:
             counted = order
 
 
-def _news(pictures: dict[int, _Picture], needed: list[int]) -> list[_News | None]:
+def _plan_changes(pictures: dict[int, _Picture], needed: list[int]) -> list[_Change | None]:
     """What changes in the needed pictures in a stream of these alone; None for those that stay as they are."""
     number_of: dict[int, int] = {}
     kept: list[int] = []
-    news: list[_News | None] = []
+    changes: list[_Change | None] = []
     for position in needed:
         picture = pictures[position]
         number = len(number_of)
@@ -190,16 +182,16 @@ def _news(pictures: dict[int, _Picture], needed: list[int]) -> list[_News | None
         gone = [other for other in kept if other not in after]
         is_same = kept == [frame.position for frame in picture.before.frames] and number == picture.before.count
         if is_same or picture.head.is_instant:
-            news.append(None)
+            changes.append(None)
         else:
             if picture.head.is_kept and not gone and len(kept) >= picture.head.sequence.most_references:
                 raise UnknownSyntax("more frames kept than there is room for")
             steps = [[_steps(number, list_, number_of) for list_ in lists] for lists in picture.lists]
-            news.append(_News(number, steps, [number - number_of[other] for other in gone] or None))
+            changes.append(_Change(number, steps, [number - number_of[other] for other in gone] or None))
         if picture.head.is_kept:
             kept = [*(other for other in kept if other in after), position]
             number_of[position] = number
-    return news
+    return changes
 
 
 def _steps(number: int, frames: Sequence[KeptFrame], number_of: dict[int, int]) -> list[Command]:

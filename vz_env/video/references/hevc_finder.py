@@ -20,9 +20,10 @@ from typing import Final
 
 from ..index import VideoPacket
 from .bits import UnknownSyntax
+from .finder import ReferenceFinder, counted_on
 from .hevc_parameters import PictureParameters, SequenceParameters
 from .hevc_slices import SliceHead, order_of_slice
-from .units import ParameterSets, UnitFrames, between_codes, counted_on, counted_units
+from .units import ParameterSets, UnitLayout, between_codes, counted_units
 
 __all__ = ["HevcFinder"]
 
@@ -52,7 +53,7 @@ class _Picture:
     heads: list[SliceHead | None]
 
 
-class HevcFinder:
+class HevcFinder(ReferenceFinder):
     """Finds references by what the slices of a stream say. Immutable, so threads may share it.
 
     Args:
@@ -65,42 +66,30 @@ class HevcFinder:
     def __init__(self, extradata: bytes) -> None:
         """Read the parameter sets."""
         is_counted = len(extradata) > 22 and extradata[0] == 1
-        self._frames = UnitFrames((extradata[21] & 3) + 1 if is_counted else 0, _LEAST)
+        self._layout = UnitLayout((extradata[21] & 3) + 1 if is_counted else 0, _LEAST)
         units = _units_of_header(extradata) if is_counted else between_codes(extradata, _LEAST)
         self._sets = ParameterSets.read(
-            [unit for unit in units if _kind(unit) == _SEQUENCE],
-            [unit for unit in units if _kind(unit) == _PICTURE],
-            SequenceParameters.read,
-            PictureParameters.read,
+            units, _kind, (_SEQUENCE, SequenceParameters.read), (_PICTURE, PictureParameters.read)
         )
         self._has_sub_layers = any(sequence.has_sub_layers for sequence in self._sets.sequences.values())
 
-    def choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
-        """The packets of a run that its wanted pictures are made from, in order; None when that cannot be told.
-
-        Args:
-            packets: from a keyframe on, in decode order.
-            wanted: presentation ticks.
-        """
-        try:
-            pictures = self._read(packets, wanted)
-            needed = sorted(self._needed(pictures, [i for i, packet in enumerate(packets) if packet.pts in wanted]))
-            self._check_orders([pictures[i] for i in needed])
-            orders = {pictures[i].order for i in needed}
-            return [self._rewritten(packets[i], pictures[i], orders) for i in needed]
-        except (UnknownSyntax, IndexError, KeyError):
-            return None
+    def _choose(self, packets: Sequence[VideoPacket], wanted: set[int]) -> list[VideoPacket] | None:
+        pictures = self._read(packets, wanted)
+        needed = sorted(self._needed(pictures, [i for i, packet in enumerate(packets) if packet.pts in wanted]))
+        self._check_orders([pictures[i] for i in needed])
+        orders = {pictures[i].order for i in needed}
+        return [self._rewritten(packets[i], pictures[i], orders) for i in needed]
 
     def _read(self, packets: Sequence[VideoPacket], wanted: set[int]) -> dict[int, _Picture]:
         """Read every packet up to its order count (8.3.1); those that nobody refers to or wants are left out."""
         pictures: dict[int, _Picture] = {}
         before = 0
         for position, packet in enumerate(packets):
-            units = self._frames.split(bytes(packet))
+            units = self._layout.split(bytes(packet))
             first = next((unit for unit in units if _kind(unit) in _SLICES), None)
             if first is None:
                 raise UnknownSyntax("a packet without a picture")
-            if any(unit[0] & 1 or unit[1] >> 3 or _kind(unit) in _END or self._is_news(unit) for unit in units):
+            if any(unit[0] & 1 or unit[1] >> 3 or _kind(unit) in _END or self._is_new_set(unit) for unit in units):
                 raise UnknownSyntax("several layers, or a new sequence within a run")
             if _is_never_kept(first) and not self._has_sub_layers and packet.pts not in wanted:
                 continue
@@ -114,7 +103,7 @@ class HevcFinder:
             pictures[position] = _Picture(units, order, [])
         return pictures
 
-    def _is_news(self, unit: bytes) -> bool:
+    def _is_new_set(self, unit: bytes) -> bool:
         """Whether it is a parameter set other than those of the stream."""
         return _kind(unit) in (_SEQUENCE, _PICTURE) and unit not in self._sets.known
 
@@ -158,7 +147,7 @@ class HevcFinder:
             unit if head is None else head.with_only(unit, lambda distance: picture.order + distance in orders)
             for unit, head in zip(picture.units, picture.heads, strict=True)
         ]
-        return packet if units == picture.units else self._frames.packet(units, packet)
+        return packet if units == picture.units else self._layout.packet(units, packet)
 
 
 def _kind(unit: bytes) -> int:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeAlias, TypeVar, cast
 
 import av
 
 from ..index import VideoPacket
 from .bits import UnknownSyntax
 
-__all__ = ["ParameterSets", "UnitFrames", "between_codes", "counted_on", "counted_units"]
+__all__ = ["ParameterSets", "UnitLayout", "between_codes", "counted_units"]
 
 _CODE: Final = b"\0\0\0\1"
 
 S = TypeVar("S")
 P = TypeVar("P")
+T = TypeVar("T")
+Reader: TypeAlias = Callable[[bytes], tuple[int, T]]
+"""From a unit to the number of the parameter set in it, and what it says."""
 
 
 @dataclass(frozen=True, slots=True)
-class UnitFrames:
+class UnitLayout:
     """How units stand in the packets of a stream.
 
     Attributes:
@@ -75,23 +78,29 @@ class ParameterSets(Generic[S, P]):
     @classmethod
     def read(
         cls,
-        sequences: Iterable[bytes],
-        pictures: Iterable[bytes],
-        read_sequence: Callable[[bytes], tuple[int, S]],
-        read_picture: Callable[[bytes], tuple[int, P]],
+        units: Sequence[bytes],
+        kind: Callable[[bytes], int],
+        sequence: tuple[int, Reader[S]],
+        picture: tuple[int, Reader[P]],
     ) -> ParameterSets[S, P]:
-        """Read the units of both kinds.
+        """Read the parameter sets among some units.
+
+        Args:
+            units: of a stream's header.
+            kind: tells the type of a unit.
+            sequence: the type of a sequence's, and what reads its unit.
+            picture: the same of a picture's.
 
         Raises:
             UnknownSyntax: there are none of pictures, several of one number, or one is not understood.
         """
-        of_sequences, of_pictures = frozenset(sequences), frozenset(pictures)
-        found = cls(
-            of_sequences | of_pictures, dict(map(read_sequence, of_sequences)), dict(map(read_picture, of_pictures))
-        )
-        if len(found.known) > len(found.sequences) + len(found.pictures) or not found.pictures:
+        (of_sequence, read_sequence), (of_picture, read_picture) = sequence, picture
+        known = frozenset(unit for unit in units if kind(unit) in (of_sequence, of_picture))
+        sequences = dict(read_sequence(unit) for unit in known if kind(unit) == of_sequence)
+        pictures = dict(read_picture(unit) for unit in known if kind(unit) == of_picture)
+        if len(known) > len(sequences) + len(pictures) or not pictures:
             raise UnknownSyntax("no parameters, or several of one number")
-        return found
+        return cls(known, sequences, pictures)
 
 
 def between_codes(data: bytes, least: int) -> list[bytes]:
@@ -107,14 +116,3 @@ def counted_units(data: bytes, position: int, count: int) -> tuple[list[bytes], 
         units.append(data[position + 2 : position + 2 + length])
         position += 2 + length
     return units, position
-
-
-def counted_on(before: int, low: int, period: int) -> int:
-    """The order count nearest to the one before, of which only the low part is told."""
-    base = before - before % period
-    here = before % period
-    if low < here and here - low >= period // 2:
-        return base + period + low
-    if low > here and low - here > period // 2:
-        return base - period + low
-    return base + low
