@@ -89,6 +89,6 @@ def _digest_of_code() -> str:
     digest = hashlib.sha256()
     reader = Path(vz_env.video.__file__).parent
     own = Path(__file__).parent
-    for path in (*sorted(reader.glob("*.py")), *(own / name for name in _OF_THE_BENCHMARK)):
+    for path in (*sorted(reader.rglob("*.py")), *(own / name for name in _OF_THE_BENCHMARK)):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -45,6 +45,7 @@ class DecodingCrew:
         self.first = self._decoder(stream.codec_context)
         self._pool: ThreadPoolExecutor | None = None
         self._idle: list[PictureDecoder] = []
+        self._wide: PictureDecoder | None = None
 
     def _decoder(self, context: VideoCodecContext, *, threads: int = 1) -> PictureDecoder:
         """A decoder that drops what is not needed, as far as that is known of the stream."""
@@ -64,13 +65,15 @@ class DecodingCrew:
         pool = self._start_pool()
         first = _read_ahead(runs, self._workers + 1)
         is_lopsided = _is_lopsided(first, self._workers)
+        if len(first) > self._workers:
+            self._wide = None  # an overview is the most that a reader holds: not its pictures of the last zoom as well
         room = threading.Semaphore(self._workers + 1)  # bounds the packets that wait in memory
         futures: list[Future[Pictures]] = []
         pictures: Pictures = {}
         try:
             for run in itertools.chain(first, runs):
                 if is_lopsided or not (run.starts and run.ends):  # a piece of a run too long to hold in memory
-                    pictures.update(self._wide.decode(run, scale, deadline))
+                    pictures.update(self._one_for_all().decode(run, scale, deadline))
                     continue
                 while not room.acquire(timeout=0.5):
                     deadline.check("decoding")
@@ -85,10 +88,15 @@ class DecodingCrew:
         """Make the threads and their decoders on first use."""
         if self._pool is None:
             # The stream's own context is left out: a seek of the demuxer resets it, whoever is using it.
-            self._wide = self._decoder(another_context(self._stream), threads=self._workers)
             self._idle = [self._decoder(another_context(self._stream)) for _ in range(self._workers)]
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
         return self._pool
+
+    def _one_for_all(self) -> PictureDecoder:
+        """The decoder of several threads."""
+        if self._wide is None:
+            self._wide = self._decoder(another_context(self._stream), threads=self._workers)
+        return self._wide
 
     def _decode_run(
         self, run: PacketRun, scale: PictureScaler, deadline: Deadline, room: threading.Semaphore
@@ -162,6 +170,7 @@ class DecodingCrew:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
+        self._wide = None
         self._idle.clear()
 
 

@@ -15,6 +15,7 @@ from .frames import FrameBatch, fit_size
 from .gather import Found
 from .index import VideoInfo
 from .limits import DecodeLimits
+from .pixels import PAGES_FOR_PASSING, empty_pixels
 from .timeline import Timeline
 
 __all__ = ["check_seconds", "make_batch", "settle_size", "to_ticks"]
@@ -81,7 +82,7 @@ def make_batch(
     places: dict[int, list[int]] = {}
     for position, tick in enumerate(ticks):
         places.setdefault(tick, []).append(position)
-    frames = np.empty((len(ticks), size[1], size[0], 3), dtype=np.uint8)
+    frames = empty_pixels((len(ticks), size[1], size[0], 3), least_bytes=PAGES_FOR_PASSING)
     for tick, positions in places.items():
         frames[positions] = found.pop(tick)[1]  # let go of each at once: an overview is not held twice
     return FrameBatch(frames, times)

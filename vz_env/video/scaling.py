@@ -15,6 +15,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from .pixels import empty_pixels
+
 __all__ = ["PictureScaler"]
 
 _BT709: Final = 1
@@ -55,7 +57,9 @@ class PictureScaler:
         plane = scaled.planes[0]
         rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width]
         picture = rows.reshape(height, width, 3)
-        turned = np.array(np.rot90(picture, self._quarter_turns), order="C")  # a copy: FFmpeg re-uses its buffer
+        upright = np.rot90(picture, self._quarter_turns)
+        turned = empty_pixels(upright.shape)
+        turned[...] = upright  # a copy: FFmpeg re-uses its buffer
         turned.setflags(write=False)
         return turned
 
