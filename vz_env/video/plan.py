@@ -72,6 +72,7 @@ class PacketPlan:
         self._run = PacketRun()
         self._bytes = 0
         self._shown: list[int] = []
+        self._keyframe: int | None = None
         if first is not None:
             self._append(first)
 
@@ -98,9 +99,12 @@ class PacketPlan:
             self._settle(packet)
             if not self._waiting or packet is None:
                 break
+            yield from self._split()
             if self._is_fresh_start(packet):
                 # Every tick still waiting is at or after this keyframe: nothing before it matters any more.
                 yield from self._finish()
+            elif packet.is_keyframe and not packet.is_discard:
+                self._keyframe = len(self._run.packets)
             self._append(packet)
             yield from self._jump(packet)
             if self._bytes > CHUNK_BYTES:
@@ -110,6 +114,27 @@ class PacketPlan:
     def _is_fresh_start(self, packet: VideoPacket) -> bool:
         """Whether a run for all waiting ticks can begin with this packet."""
         return packet.is_keyframe and not packet.is_discard and tick_of(packet) <= self._waiting[0]
+
+    def _split(self) -> Iterator[PacketRun]:
+        """Begin anew at a keyframe that was read while a tick before it still waited, as soon as none does.
+
+        A keyframe is decoded some pictures before it is presented. A tick between the two keeps its run open, although
+        it nearly always ends in the group before: the two groups would be decoded as one. They are only where a picture
+        after the keyframe that is presented before it is wanted: it refers to both sides (an open group).
+        """
+        position = self._keyframe
+        if position is None or self._waiting[0] < (tick := tick_of(self._run.packets[position])):
+            return
+        run, later = self._run, self._run.packets[position:]
+        wanted = run.wanted.intersection(map(tick_of, later))
+        if any(shown < tick for shown in wanted):
+            self._keyframe = None
+            return
+        self._run = PacketRun(run.packets[:position], run.wanted - wanted, run.starts)
+        yield from self._finish()
+        for packet in later:
+            self._append(packet)
+        self._run.wanted = wanted
 
     def _settle(self, packet: VideoPacket | None) -> None:
         """Decide the waiting ticks that no later packet can change: decode ticks rise and bound presentation ticks."""
@@ -177,5 +202,6 @@ class PacketPlan:
         piece = PacketRun(packets[:cut], set(), self._run.starts, ends=False)
         piece.wanted = self._run.wanted.intersection(map(tick_of, piece.packets))
         self._run = PacketRun(packets[cut:], self._run.wanted - piece.wanted, starts=False)
+        self._keyframe = None
         self._bytes = sum(p.size for p in self._run.packets)
         return piece

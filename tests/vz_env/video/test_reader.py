@@ -17,6 +17,7 @@ from vz_env.video.cache import FrameCache
 from vz_env.video.decode import PictureDecoder, Pictures
 from vz_env.video.limits import DecodeLimits
 from vz_env.video.opening import open_reader
+from vz_env.video.plan import PacketRun
 from vz_env.video.reader import VideoReader
 from vz_env.video.source import LocalSource
 
@@ -167,6 +168,47 @@ def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch
         assert used == [2, 1, 1, 2, 2]
     shown = [read_number(frame) for batch in (one, far, near) for frame in batch.frames]
     assert shown == [51, 60, 69, 15, 72, 51, 93, 99]
+
+
+def _runs(path: Path, asked: list[float], monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
+    """How many packets each run of a look has, and the numbers of the frames that are seen."""
+    lengths: list[int] = []
+    decode = PictureDecoder.decode
+
+    def noting(self: PictureDecoder, run: PacketRun, *more: Any) -> Pictures:
+        lengths.append(len(run.packets))
+        return decode(self, run, *more)
+
+    with VideoReader(path, cache=FrameCache(0)) as reader, monkeypatch.context() as patch:
+        patch.setattr(PictureDecoder, "decode", noting)
+        seen = [read_number(frame) for frame in reader.frames_at(asked).frames]
+    return lengths, seen
+
+
+def test_the_last_picture_before_a_keyframe_does_not_join_two_groups(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Keyframes every 48 frames; with B-frames the one of 1.6 s is decoded before 1.59 s is over.
+    lengths, seen = _runs(numbered("bframes.mp4"), [1.5, 1.59, 2.0, 3.19, 3.3], monkeypatch)
+    assert seen == [45, 47, 60, 95, 99]
+    assert len(lengths) == 3
+    assert max(lengths) <= 48 + 4
+
+
+def test_a_picture_that_refers_across_a_keyframe_keeps_its_groups_together(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = numbered("open_gop.ts")
+    with VideoReader(path) as reader:
+        keyframes = sorted(set(reader.keyframe_times(np.arange(0, reader.info.duration_seconds, 0.1)).tolist()))
+    times, numbers = decode_all(path)
+    joined = []
+    for keyframe in keyframes[1:-1]:
+        asked = np.array([keyframe - 0.01, keyframe + 0.5])
+        lengths, seen = _runs(path, asked.tolist(), monkeypatch)
+        assert seen == [numbers[i] for i in on_at(times, asked)]
+        joined.append(len(lengths) == 1)
+    assert any(joined)
 
 
 def test_order_and_repeats_are_kept(numbered: Numbered) -> None:
