@@ -170,6 +170,24 @@ def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch
     assert shown == [51, 60, 69, 15, 72, 51, 93, 99]
 
 
+def test_a_codec_that_threads_only_slow_down_has_decoders_of_one(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[int] = set()
+    feed = PictureDecoder.feed
+
+    def noting(self: PictureDecoder, packet: Any) -> list[av.VideoFrame]:
+        used.add(self.context.thread_count)
+        return feed(self, packet)
+
+    monkeypatch.setattr(PictureDecoder, "feed", noting)
+    for chunk in (1 << 20, 2000):  # whole groups, and pieces of one
+        monkeypatch.setattr("vz_env.video.plan.CHUNK_BYTES", chunk)
+        with VideoReader(numbered("vp9.webm"), workers=2, cache=FrameCache(0)) as reader:
+            assert [read_number(frame) for frame in reader.frames_at([0.5, 1.0, 1.4]).frames] == [15, 30, 42]
+    assert used == {1}
+
+
 def _runs(path: Path, asked: list[float], monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
     """How many packets each run of a look has, and the numbers of the frames that are seen."""
     lengths: list[int] = []
