@@ -178,11 +178,13 @@ class RandomZoom:
 
     def _act(self, observation: Observation) -> str:
         budget = observation.budget
-        frames = min(self.frames_per_zoom, budget["frames"])
+        frames = observation.frames_granted(self.frames_per_zoom)
         if observation.turn >= self.zooms or budget["zooms"] < 1 or budget["turns"] < 2 or frames < 1:
             return format_answer(self.answerer(observation))
         duration = observation.episode.duration_seconds or 0.0
-        length = min(frames / self.fps, duration) if duration else frames / self.fps
+        # Rounded up: the two decimals of a zoom must not cost it its only frame.
+        length = math.ceil(100.0 * frames / self.fps) / 100.0
+        length = min(length, duration) if duration else length
         if observation.turn and duration and length >= duration:  # it saw all of it: the same again is not granted
             return format_answer(self.answerer(observation))
         generator = _generator(self.seed, observation.episode, observation.turn)
@@ -208,14 +210,14 @@ class Oracle:
 
     def _act(self, observation: Observation, key: AnswerKey) -> str:
         budget = observation.budget
-        frames = min(self.frames_per_zoom, budget["frames"])
+        frames = observation.frames_granted(self.frames_per_zoom)
         wants_look = key.evidence and observation.turn == 0 and budget["zooms"] > 0 and budget["turns"] > 1
         if not (wants_look and frames > 0):
             return format_answer(right_answer(key))
         evidence = key.evidence[0]
         length = min(evidence.duration_seconds, 50.0 * frames)  # the text of a zoom can say no fps below 0.01
         # Rounded down, and half a frame below the limit: the two decimals of a zoom must not buy a frame too many.
-        fps = max(0.01, math.floor(100.0 * (frames - 0.5) / length) / 100.0)
+        fps = max(math.ceil(100.0 / length), math.floor(100.0 * (frames - 0.5) / length)) / 100.0
         return format_zoom((evidence.start_seconds, evidence.start_seconds + length), fps)
 
 

@@ -76,8 +76,8 @@ class Observation:
     """What a policy sees before one action.
 
     `text` alone is complete for a text-only policy; `frames` is uint8 (n, height, width, 3) and `timestamps` float64
-    (n,) in seconds, both of this turn; `budget` says what is left (`turns`, `zooms`, `frames`); `turn` counts from 0;
-    `history` holds the earlier turns, oldest first.
+    (n,) in seconds, both of this turn; `budget` says what is left (`turns`, `zooms`, `frames`, and `frames_per_zoom` of
+    the next zoom); `turn` counts from 0; `history` holds the earlier turns, oldest first.
     """
 
     text: str
@@ -97,6 +97,10 @@ class Observation:
     def all_text(self) -> str:
         """Every text shown so far, oldest first, joined by newlines."""
         return "\n".join([*(past.observation_text for past in self.history), self.text])
+
+    def frames_granted(self, wanted: int) -> int:
+        """How many of the wanted frames the next zoom may show, where zooms are left."""
+        return min(wanted, self.budget["frames"], self.budget.get("frames_per_zoom", wanted))
 
 
 @runtime_checkable

@@ -100,7 +100,7 @@ class SubtitleSearch:
         moment = _best_moment(observation, track) if track is not None and len(track) else None
         if track is None or moment is None:
             return format_answer(guess_answer(observation, seed=self.seed))
-        frames = min(self.frames_per_zoom, observation.budget["frames"])
+        frames = observation.frames_granted(self.frames_per_zoom)
         if observation.turn == 0 and observation.budget["zooms"] > 0 and observation.budget["turns"] > 1 and frames:
             start = round(max(0.0, moment - frames / 2), 2)
             return format_zoom(Segment(start, round(start + frames, 2)), 1.0)

@@ -145,6 +145,15 @@ def test_the_oracles_zoom_is_never_over_budget(seconds):
         assert int((zoom.segment[1] - zoom.segment[0]) * zoom.fps + 1e-9) in range(1, 17)
 
 
+@pytest.mark.parametrize("granted", [1, 3, 8])
+def test_zooms_stay_within_what_one_zoom_may_show(granted):
+    budget = {"turns": 4, "zooms": 3, "frames": 24, "frames_per_zoom": granted}
+    oracle = Oracle(Keys(AnswerKey(answer_indices=(0,), evidence=(Segment(10.0, 14.0),))))
+    for policy in (RandomZoom(), oracle):
+        zoom = parse_action(policy.act([observe(budget=budget)])[0])
+        assert int((zoom.segment[1] - zoom.segment[0]) * zoom.fps + 1e-9) in range(1, granted + 1)
+
+
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
