@@ -37,7 +37,7 @@ SECONDS_OF_A_PIECE: Final = 60.0
 _X264: Final = {"preset": "veryfast", "crf": "26", "x264-params": "keyint=250:bframes=3:scenecut=40"}
 _X265: Final = {"preset": "ultrafast", "crf": "27", "x265-params": "keyint=250:bframes=3:log-level=none"}
 _VP9: Final = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "tile-columns": "1", "g": "240"}
-_AV1: Final = {"preset": "10", "crf": "30", "g": "240", "svtav1-params": "lp=2"}  # coarser, numbers do not survive
+_AV1: Final = {"preset": "10", "crf": "20", "g": "240", "svtav1-params": "lp=2"}  # coarser, numbers do not survive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
