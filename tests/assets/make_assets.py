@@ -284,3 +284,23 @@ MORE_ASSETS: tuple[Asset, ...] = (
 def asset(file: str) -> Asset:
     """Return the recipe of that file name."""
     return next(recipe for recipe in (*ASSETS, *MORE_ASSETS) if recipe.file == file)
+
+
+def hard_times(times: np.ndarray, seed: int = 0) -> np.ndarray:
+    """At least 80 times where readers go wrong: random ones, on, just before and just after frames, and both ends."""
+    rng = np.random.default_rng(seed)
+    some = times[rng.integers(0, len(times), 16)]
+    return np.concatenate(
+        [
+            rng.uniform(0, times[-1], 28),
+            some,
+            np.maximum(0, some - 1e-4),
+            some + 1e-4,
+            [0.0, times[-1], times[-1] + 1e-4, 1e9, -3.0],
+        ]
+    )
+
+
+def on_at(times: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The rule, spelled out: index of the last frame whose time is at or before each asked time."""
+    return np.clip(np.searchsorted(times, asked + 1e-6, side="right") - 1, 0, len(times) - 1)

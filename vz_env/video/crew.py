@@ -70,7 +70,7 @@ class DecodingCrew:
         first = _read_ahead(runs, self._workers + 1)
         is_lopsided = self._may_share and _is_lopsided(first, self._workers)
         if len(first) > self._workers:
-            self._wide = None  # an overview is the most that a reader holds: not its pictures of the last zoom as well
+            self._wide = None  # an overview is the most that a reader holds: not also the pictures of the last zoom
         room = threading.Semaphore(self._workers + 1)  # bounds the packets that wait in memory
         futures: list[Future[Pictures]] = []
         pictures: Pictures = {}

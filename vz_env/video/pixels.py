@@ -20,7 +20,7 @@ PAGES_FOR_KEPT: Final = 128 << 10
 """Bytes of a picture that is kept for a while. Systems limit how many mappings there are, so small ones get none."""
 
 PAGES_FOR_PASSING: Final = 8 << 20
-"""Bytes of a batch that is made anew in every step: fresh pages cost 2 ms for 16 frames, and the allocator has used
+"""Bytes of a batch that is made anew in every step: fresh pages cost 3 ms for 16 frames, and the allocator has used
 ones. An overview is rare and large."""
 
 # Anonymous memory is shared with forked children by default; a process should see its own pictures alone.

@@ -5,45 +5,22 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
-from make_assets import ASSETS, MORE_ASSETS, Asset, decode_all, read_number
+from make_assets import ASSETS, MORE_ASSETS, Asset, decode_all, hard_times, on_at, read_number
 
 from vz_env.errors import ConfigError, VideoDecodeError, VideoTimeout
 from vz_env.video.cache import FrameCache
-from vz_env.video.decode import PictureDecoder, Pictures
+from vz_env.video.decode import PictureDecoder
 from vz_env.video.limits import DecodeLimits
 from vz_env.video.opening import open_reader
-from vz_env.video.plan import PacketRun
 from vz_env.video.reader import VideoReader
 from vz_env.video.source import LocalSource
 
 Numbered = Callable[[str], Path]
 RECIPES = (*ASSETS, *MORE_ASSETS) if os.environ.get("VZ_LONG_TESTS") else ASSETS
 BFRAMES = {"preset": "veryfast", "bf": "3"}
-
-
-def hard_times(times: np.ndarray, seed: int = 0) -> np.ndarray:
-    """At least 80 times where readers go wrong: random ones, on, just before and just after frames, and both ends."""
-    rng = np.random.default_rng(seed)
-    some = times[rng.integers(0, len(times), 16)]
-    return np.concatenate(
-        [
-            rng.uniform(0, times[-1], 28),
-            some,
-            np.maximum(0, some - 1e-4),
-            some + 1e-4,
-            [0.0, times[-1], times[-1] + 1e-4, 1e9, -3.0],
-        ]
-    )
-
-
-def on_at(times: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The rule, spelled out: index of the last frame whose time is at or before each asked time."""
-    return np.clip(np.searchsorted(times, asked + 1e-6, side="right") - 1, 0, len(times) - 1)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.file)
@@ -104,129 +81,6 @@ def test_duration_runs_from_first_frame_to_end_of_last(file: str, seconds: float
     with VideoReader(numbered(file)) as reader:
         assert reader.info.duration_seconds == pytest.approx(seconds, abs=2e-3)
         assert not reader.info.is_truncated
-
-
-def test_pictures_that_nobody_needs_are_not_decoded(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
-    fed: list[object] = []
-    feed = PictureDecoder.feed
-
-    def counting(self: PictureDecoder, packet: object) -> list[av.VideoFrame]:
-        fed.append(packet)
-        return feed(self, packet)  # type: ignore[arg-type]
-
-    reader = VideoReader(numbered("bframes.mp4"), cache=FrameCache(0))
-    monkeypatch.setattr(PictureDecoder, "feed", counting)
-    reader.frames_at([1.0, 1.2, 8.0])  # frames 30, 36 and 240, with a keyframe every 48
-
-    assert len(fed) < 40  # of 300, or of about 100 packets in the two groups
-
-
-def test_pictures_that_no_other_refers_to_are_dropped_where_more_is_not_known(
-    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fed: list[str] = []
-    feed = PictureDecoder.feed
-
-    def counting(self: PictureDecoder, packet: object) -> list[av.VideoFrame]:
-        fed.append(self.context.skip_frame)
-        return feed(self, packet)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("vz_env.video.crew.find_references", lambda stream: None)
-    reader = VideoReader(numbered("bframes.mp4"), cache=FrameCache(0))
-    monkeypatch.setattr(PictureDecoder, "feed", counting)
-    reader.frames_at([1.0, 1.2, 8.0])
-
-    assert len(fed) < 60
-    assert fed.count("NONREF") > 30
-
-
-def test_a_long_group_is_decoded_in_pieces(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vz_env.video.plan.CHUNK_BYTES", 2000)
-    for file, workers in (("one_keyframe.mp4", 1), ("one_keyframe.mp4", 2), ("open_gop.ts", 1), ("long_gop.ts", 2)):
-        times, numbers = decode_all(numbered(file))
-        asked = hard_times(times)
-        with VideoReader(numbered(file), workers=workers, cache=FrameCache(0)) as reader:
-            batch = reader.frames_at(asked)
-        assert [read_number(frame) for frame in batch.frames] == [numbers[i] for i in on_at(times, asked)]
-
-
-def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
-    decode = PictureDecoder.decode
-
-    def noting(self: PictureDecoder, *run: Any) -> Pictures:
-        used.append(self.context.thread_count)
-        return decode(self, *run)
-
-    monkeypatch.setattr(PictureDecoder, "decode", noting)
-    with VideoReader(numbered("bframes.mp4"), workers=2, cache=FrameCache(0)) as reader:
-        one = reader.frames_at([1.7, 2.0, 2.3])
-        assert used == [2]
-        far = reader.frames_at([0.5, 2.4])  # two groups, much work in each
-        assert used == [2, 1, 1]
-        near = reader.frames_at([1.7, 3.1, 3.3])  # two, but hardly anything in the second
-        assert used == [2, 1, 1, 2, 2]
-    shown = [read_number(frame) for batch in (one, far, near) for frame in batch.frames]
-    assert shown == [51, 60, 69, 15, 72, 51, 93, 99]
-
-
-def test_a_codec_that_threads_only_slow_down_has_decoders_of_one(
-    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: set[int] = set()
-    feed = PictureDecoder.feed
-
-    def noting(self: PictureDecoder, packet: Any) -> list[av.VideoFrame]:
-        used.add(self.context.thread_count)
-        return feed(self, packet)
-
-    monkeypatch.setattr(PictureDecoder, "feed", noting)
-    for chunk in (1 << 20, 2000):  # whole groups, and pieces of one
-        monkeypatch.setattr("vz_env.video.plan.CHUNK_BYTES", chunk)
-        with VideoReader(numbered("vp9.webm"), workers=2, cache=FrameCache(0)) as reader:
-            assert [read_number(frame) for frame in reader.frames_at([0.5, 1.0, 1.4]).frames] == [15, 30, 42]
-    assert used == {1}
-
-
-def _runs(path: Path, asked: list[float], monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
-    """How many packets each run of a look has, and the numbers of the frames that are seen."""
-    lengths: list[int] = []
-    decode = PictureDecoder.decode
-
-    def noting(self: PictureDecoder, run: PacketRun, *more: Any) -> Pictures:
-        lengths.append(len(run.packets))
-        return decode(self, run, *more)
-
-    with VideoReader(path, cache=FrameCache(0)) as reader, monkeypatch.context() as patch:
-        patch.setattr(PictureDecoder, "decode", noting)
-        seen = [read_number(frame) for frame in reader.frames_at(asked).frames]
-    return lengths, seen
-
-
-def test_the_last_picture_before_a_keyframe_does_not_join_two_groups(
-    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Keyframes every 48 frames; with B-frames the one of 1.6 s is decoded before 1.59 s is over.
-    lengths, seen = _runs(numbered("bframes.mp4"), [1.5, 1.59, 2.0, 3.19, 3.3], monkeypatch)
-    assert seen == [45, 47, 60, 95, 99]
-    assert len(lengths) == 3
-    assert max(lengths) <= 48 + 4
-
-
-def test_a_picture_that_refers_across_a_keyframe_keeps_its_groups_together(
-    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = numbered("open_gop.ts")
-    with VideoReader(path) as reader:
-        keyframes = sorted(set(reader.keyframe_times(np.arange(0, reader.info.duration_seconds, 0.1)).tolist()))
-    times, numbers = decode_all(path)
-    joined = []
-    for keyframe in keyframes[1:-1]:
-        asked = np.array([keyframe - 0.01, keyframe + 0.5])
-        lengths, seen = _runs(path, asked.tolist(), monkeypatch)
-        assert seen == [numbers[i] for i in on_at(times, asked)]
-        joined.append(len(lengths) == 1)
-    assert any(joined)
 
 
 def test_order_and_repeats_are_kept(numbered: Numbered) -> None:

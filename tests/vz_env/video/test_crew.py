@@ -1,0 +1,89 @@
+"""Who decodes what: no picture that nobody needs, and as many threads as help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from make_assets import read_number
+
+from vz_env.video.cache import FrameCache
+from vz_env.video.decode import PictureDecoder, Pictures
+from vz_env.video.reader import VideoReader
+
+Numbered = Callable[[str], Path]
+
+
+def test_pictures_that_nobody_needs_are_not_decoded(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[object] = []
+    feed = PictureDecoder.feed
+
+    def counting(self: PictureDecoder, packet: object) -> list[av.VideoFrame]:
+        fed.append(packet)
+        return feed(self, packet)  # type: ignore[arg-type]
+
+    reader = VideoReader(numbered("bframes.mp4"), cache=FrameCache(0))
+    monkeypatch.setattr(PictureDecoder, "feed", counting)
+    reader.frames_at([1.0, 1.2, 8.0])  # frames 30, 36 and 240, with a keyframe every 48
+
+    assert len(fed) < 40  # of 300, or of about 100 packets in the two groups
+
+
+def test_pictures_that_no_other_refers_to_are_dropped_where_more_is_not_known(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[str] = []
+    feed = PictureDecoder.feed
+
+    def counting(self: PictureDecoder, packet: object) -> list[av.VideoFrame]:
+        fed.append(self.context.skip_frame)
+        return feed(self, packet)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vz_env.video.crew.find_references", lambda stream: None)
+    reader = VideoReader(numbered("bframes.mp4"), cache=FrameCache(0))
+    monkeypatch.setattr(PictureDecoder, "feed", counting)
+    reader.frames_at([1.0, 1.2, 8.0])
+
+    assert len(fed) < 60
+    assert fed.count("NONREF") > 30
+
+
+def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    decode = PictureDecoder.decode
+
+    def noting(self: PictureDecoder, *run: Any) -> Pictures:
+        used.append(self.context.thread_count)
+        return decode(self, *run)
+
+    monkeypatch.setattr(PictureDecoder, "decode", noting)
+    with VideoReader(numbered("bframes.mp4"), workers=2, cache=FrameCache(0)) as reader:
+        one = reader.frames_at([1.7, 2.0, 2.3])
+        assert used == [2]
+        far = reader.frames_at([0.5, 2.4])  # two groups, much work in each
+        assert used == [2, 1, 1]
+        near = reader.frames_at([1.7, 3.1, 3.3])  # two, but hardly anything in the second
+        assert used == [2, 1, 1, 2, 2]
+    shown = [read_number(frame) for batch in (one, far, near) for frame in batch.frames]
+    assert shown == [51, 60, 69, 15, 72, 51, 93, 99]
+
+
+def test_a_codec_that_threads_only_slow_down_has_decoders_of_one(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[int] = set()
+    feed = PictureDecoder.feed
+
+    def noting(self: PictureDecoder, packet: Any) -> list[av.VideoFrame]:
+        used.add(self.context.thread_count)
+        return feed(self, packet)
+
+    monkeypatch.setattr(PictureDecoder, "feed", noting)
+    for chunk in (1 << 20, 2000):  # whole groups, and pieces of one
+        monkeypatch.setattr("vz_env.video.plan.CHUNK_BYTES", chunk)
+        with VideoReader(numbered("vp9.webm"), workers=2, cache=FrameCache(0)) as reader:
+            assert [read_number(frame) for frame in reader.frames_at([0.5, 1.0, 1.4]).frames] == [15, 30, 42]
+    assert used == {1}
