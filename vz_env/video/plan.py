@@ -119,8 +119,8 @@ class PacketPlan:
         """Begin anew at a keyframe that was read while a tick before it still waited, as soon as none does.
 
         A keyframe is decoded some pictures before it is presented. A tick between the two keeps its run open, although
-        it nearly always ends in the group before: the two groups would be decoded as one. They stay together only where a
-        picture is wanted that comes after the keyframe and is shown before it: it refers to both (an open group).
+        it nearly always ends in the group before: the two groups would be decoded as one. They stay together only where
+        a picture is wanted that comes after the keyframe and is shown before it: it refers to both (an open group).
         """
         position = self._keyframe
         if position is None or self._waiting[0] < (tick := tick_of(self._run.packets[position])):
