@@ -32,7 +32,8 @@ from .decode_book import ResultsBook
 from .decode_rounds import FileTimes, TimeBox, play_rounds
 from .decode_table import DecodeTable
 from .footage import FOOTAGE, QUICK_FOOTAGE, Footage, make_footage
-from .peers import LIBRARIES, Library, find_libraries, install_peers
+from .peers import LIBRARIES, Library, find_clips, find_libraries, install_peers
+from .scenes import film_of_clips
 
 __all__ = ["DecodeSpeedArgs", "main"]
 
@@ -60,10 +61,11 @@ class DecodeSpeedArgs:
     only: tuple[str, ...] = ()
     """Only these files: long, 1080p, hevc, medium, vp9, av1."""
     videos: Path | None = None
-    """Folder of the test videos, made there when they are missing (20 minutes), and of what was measured; in the cache
-    folder by default."""
+    """Folder of the test videos, made there when they are missing (25 minutes), and of what was measured; in the cache
+    folder by default. Each source of pictures has a folder of its own in it."""
     film: Path | None = None
-    """A real film to make the test videos of; moving patterns with grain without it."""
+    """A film to make the test videos of, instead of the clips that `--install-peers` fetches; without either they are
+    made of moving patterns."""
     peers: Path | None = None
     """Interpreter of an environment that has the peers; `peers/bin/python` beside the videos by default."""
     install_peers: bool = False
@@ -91,12 +93,13 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError(f"no test video is called {', '.join(sorted(unknown))}")
     chosen = [footage for footage in known if not args.only or footage.name in args.only]
     with _folders(args) as (videos, scratch):
-        if args.quick:
-            found = _look(args, chosen, videos, _find(args, videos, scratch))
-        else:
-            found = _measure(args, chosen, videos, _find(args, videos, scratch))
+        peers = args.peers or videos / "peers" / "bin" / "python"
+        if args.install_peers:
+            peers = install_peers(videos / "peers", note)
+        source, libraries = _source(args, videos, peers), _find(args, peers, scratch)
+        found = _look(args, chosen, source, libraries) if args.quick else _measure(args, chosen, source, libraries)
     missing = {footage.name: left for footage, times in found if (left := args.repeats - times.rounds) > 0}
-    table = DecodeTable(LIBRARIES, is_quick=args.quick, workers=args.workers)
+    table = DecodeTable(LIBRARIES, is_quick=args.quick, workers=args.workers, pictures=source.pictures)
     for footage, times in found:
         if times.rounds:
             table.add(footage, times)
@@ -112,11 +115,33 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _find(args: DecodeSpeedArgs, videos: Path, scratch: Path) -> list[Library]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the test videos are made of.
+
+    Attributes:
+        pictures: in words.
+        film: that they are made of; None: patterns.
+        folder: of the videos, and of what was measured on them.
+    """
+
+    pictures: str
+    film: Path | None
+    folder: Path
+
+
+def _source(args: DecodeSpeedArgs, videos: Path, peers: Path) -> _Source:
+    """The given film, else the clips where they are there, else patterns; for a mere look always patterns."""
+    clips = find_clips(peers)
+    if args.film is not None:
+        return _Source(args.film.name, args.film, videos / args.film.stem)
+    if args.quick or clips is None:
+        return _Source("moving patterns", None, videos / "patterns")
+    return _Source("clips", film_of_clips(clips, videos / "clips" / "film.mkv", note), videos / "clips")
+
+
+def _find(args: DecodeSpeedArgs, peers: Path, scratch: Path) -> list[Library]:
     """The libraries that can be asked here."""
-    peers = args.peers or videos / "peers" / "bin" / "python"
-    if args.install_peers:
-        peers = install_peers(videos / "peers", note)
     asked = QUICK_PEERS if args.quick else frozenset(LIBRARIES)
     libraries, absent = find_libraries(peers, asked, args.workers, scratch)
     for name, why in absent.items():
@@ -124,14 +149,14 @@ def _find(args: DecodeSpeedArgs, videos: Path, scratch: Path) -> list[Library]:
     return libraries
 
 
-def _measure(args: DecodeSpeedArgs, chosen: list[Footage], videos: Path, libraries: list[Library]) -> Found:
+def _measure(args: DecodeSpeedArgs, chosen: list[Footage], source: _Source, libraries: list[Library]) -> Found:
     """Play the rounds that are missing on the chosen files, as far as the time goes; what is known of the others."""
     box = TimeBox(FOREVER if args.minutes is None else args.minutes * 60)
-    book = ResultsBook(videos, libraries, args.seed)
+    book = ResultsBook(source.folder, libraries, args.seed)
     found: Found = []
     for footage in FOOTAGE:
         is_chosen = footage in chosen
-        path = make_footage(footage, videos, film=args.film, say=note, box=box if is_chosen else TimeBox(0.0))
+        path = make_footage(footage, source.folder, film=source.film, say=note, box=box if is_chosen else TimeBox(0.0))
         times = FileTimes() if path is None or (args.fresh and is_chosen) else book.load(footage)
         found.append((footage, times))
         if path is None or not is_chosen:
@@ -142,11 +167,11 @@ def _measure(args: DecodeSpeedArgs, chosen: list[Footage], videos: Path, librari
     return found
 
 
-def _look(args: DecodeSpeedArgs, chosen: list[Footage], videos: Path, libraries: list[Library]) -> Found:
+def _look(args: DecodeSpeedArgs, chosen: list[Footage], source: _Source, libraries: list[Library]) -> Found:
     """Play as much as the seconds of `--quick` allow, encoding included; nothing is kept."""
     box = TimeBox(QUICK_SECONDS)
     found: Found = []
-    paths = [make_footage(footage, videos, film=args.film, say=note) for footage in chosen]
+    paths = [make_footage(footage, source.folder, film=source.film, say=note) for footage in chosen]
     for number, (footage, path) in enumerate(zip(chosen, paths, strict=True)):
         times, share = FileTimes(), TimeBox(box.left / (len(chosen) - number))
         found.append((footage, times))

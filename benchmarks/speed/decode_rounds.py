@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from vz_env.video.frames import fit_size
 
+from .barcode import read_back
 from .footage import Footage
 from .peers import Library, PeerProcess
+from .scenes import FPS
 
 __all__ = ["FileTimes", "TimeBox", "play_rounds"]
 
 MAX_PIXELS: Final = 100_352
 OVERVIEW_FRAMES, ZOOM_FRAMES, ZOOM_SECONDS = 64, 16, 8.0
-FPS: Final = 30
 MOST_OF_A_TROUBLE: Final = 100
 MOST_SECONDS_AN_ANSWER: Final = 150.0
 _READ_BYTES: Final = 1 << 24
@@ -70,13 +71,14 @@ class TimeBox:
 
 @dataclass(slots=True)
 class _Round:
-    """One file, what was found on it so far, and how much time there is."""
+    """One file, what was found on it so far, how much time there is, and the numbers of its part's frames."""
 
     footage: Footage
     path: Path
     found: FileTimes
     box: TimeBox
     is_quick: bool
+    numbers: list[int | None]
 
     @property
     def timeout_seconds(self) -> float:
@@ -95,11 +97,10 @@ class _Round:
             return
         found.seconds.setdefault((what, name), []).append(float(reply["seconds"]))
         if what != "keyframes" and "numbers" in reply:
-            part = self.footage.part_seconds * FPS
-            expected = [int(t * FPS + 1e-6) % part for t in request["times"]]
-            wrong = sum(a != b for a, b in zip(expected, reply["numbers"], strict=True))
+            expected = [self.numbers[int(t * FPS + 1e-6) % len(self.numbers)] for t in request["times"]]
+            told = [(a, b) for a, b in zip(expected, reply["numbers"], strict=True) if a is not None]
             before, of = found.wrong.get(name, (0, 0))
-            found.wrong[name] = (before + wrong, of + len(expected))
+            found.wrong[name] = (before + sum(a != b for a, b in told), of + len(told))
 
 
 def play_rounds(
@@ -126,7 +127,7 @@ def play_rounds(
         is_quick: few frames, and a round is cut short at the end of the box.
     """
     size = fit_size(*footage.size, MAX_PIXELS)
-    now = _Round(footage, path, found, box, is_quick)
+    now = _Round(footage, path, found, box, is_quick, _numbers(footage, path))
     with ExitStack() as stack:
         peers: dict[str, PeerProcess] = {}
         stack.callback(_close, peers)
@@ -138,6 +139,11 @@ def play_rounds(
             found.rounds += 1
             found.round_seconds = max(found.round_seconds, time.monotonic() - begun)
             yield
+
+
+def _numbers(footage: Footage, path: Path) -> list[int | None]:
+    """What the frames of the part are numbered."""
+    return read_back(path) if footage.smears else list(range(footage.part_seconds * FPS))
 
 
 def _read_through(path: Path) -> None:

@@ -43,11 +43,13 @@ class DecodeTable:
         libraries: columns, ours first.
         is_quick: whether these are figures of `--quick`.
         workers: our threads.
+        pictures: what the videos are made of.
     """
 
-    def __init__(self, libraries: tuple[str, ...], *, is_quick: bool, workers: int) -> None:
+    def __init__(self, libraries: tuple[str, ...], *, is_quick: bool, workers: int, pictures: str) -> None:
         """Start empty."""
         self._libraries, self._is_quick, self._workers = libraries, is_quick, workers
+        self._pictures = pictures
         self._files: list[tuple[Footage, FileTimes]] = []
 
     def add(self, footage: Footage, times: FileTimes) -> None:
@@ -132,7 +134,7 @@ class DecodeTable:
         facts = (
             f"Medians of {rounds} rounds, seconds, and in brackets how many times our figure; "
             f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"{self._workers} threads of ours."
+            f"{self._workers} threads of ours; videos made of {self._pictures}."
         )
         parts = [facts, _as_markdown(["file", "what", *self._columns()], self._rows())]
         if notes := self.notes():

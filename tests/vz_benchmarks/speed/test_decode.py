@@ -99,7 +99,7 @@ def filled_table(*, is_quick: bool = False) -> DecodeTable:
         troubles={"opencv": "crashes"},
         megabytes={"ours": 50.0},
     )
-    table = DecodeTable(("ours", "decord", "opencv"), is_quick=is_quick, workers=2)
+    table = DecodeTable(("ours", "decord", "opencv"), is_quick=is_quick, workers=2, pictures="clips")
     table.add(Footage(name="long", file="a.mp4", title="Long", size=(1280, 720), part_seconds=10), times)
     return table
 
@@ -181,7 +181,7 @@ def test_a_run_goes_on_where_the_last_one_ended(
     assert "the same command goes on" in told
     assert "wanted" not in page.read_text()
 
-    book_path = tmp_path / "tiny.mp4.results.json"
+    book_path = tmp_path / "patterns" / "tiny.mp4.results.json"
     assert run("--repeats", "1")[0]["missing"] == {}
     assert "Medians of 1 rounds" in page.read_text()
     kept = json.loads(book_path.read_text())

@@ -2,7 +2,7 @@
 
 What no picture refers to is marked in the stream, and dropped without this. But most references serve a few neighbours
 only: every second picture that an encoder with B-frames writes is kept for the two beside it and for nobody else. Which
-they are stands in the heads of the slices.
+they are stands in the heads of the slices (HEVC, H.264) or of the frames (AV1).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from av.video.stream import VideoStream
 
+from .av1_finder import Av1Finder
 from .bits import UnknownSyntax
 from .finder import ReferenceFinder
 from .h264_finder import H264Finder
@@ -20,7 +21,11 @@ from .hevc_finder import HevcFinder
 __all__ = ["ReferenceFinder", "find_references"]
 
 
-_FINDERS: Final[Mapping[str, Callable[[bytes], ReferenceFinder]]] = {"h264": H264Finder, "hevc": HevcFinder}
+_FINDERS: Final[Mapping[str, Callable[[bytes], ReferenceFinder]]] = {
+    "av1": Av1Finder,
+    "h264": H264Finder,
+    "hevc": HevcFinder,
+}
 
 
 def find_references(stream: VideoStream) -> ReferenceFinder | None:

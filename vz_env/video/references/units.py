@@ -11,7 +11,7 @@ import av
 from ..index import VideoPacket
 from .bits import UnknownSyntax
 
-__all__ = ["ParameterSets", "UnitLayout", "between_codes", "counted_units"]
+__all__ = ["ParameterSets", "UnitLayout", "between_codes", "counted_units", "packet_of"]
 
 _CODE: Final = b"\0\0\0\1"
 
@@ -55,10 +55,7 @@ class UnitLayout:
     def packet(self, units: Sequence[bytes], like: VideoPacket) -> VideoPacket:
         """A packet of these units, at the time of another."""
         codes = (len(unit).to_bytes(self.length_bytes, "big") if self.length_bytes else _CODE for unit in units)
-        data = b"".join(code + unit for code, unit in zip(codes, units, strict=True))
-        packet = cast(VideoPacket, av.Packet(data))
-        packet.pts, packet.dts, packet.time_base = like.pts, like.dts, like.time_base
-        return packet
+        return packet_of(b"".join(code + unit for code, unit in zip(codes, units, strict=True)), like)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +98,13 @@ class ParameterSets(Generic[S, P]):
         if len(known) > len(sequences) + len(pictures) or not pictures:
             raise UnknownSyntax("no parameters, or several of one number")
         return cls(known, sequences, pictures)
+
+
+def packet_of(data: bytes, like: VideoPacket) -> VideoPacket:
+    """A packet of these bytes, at the time of another."""
+    packet = cast(VideoPacket, av.Packet(data))
+    packet.pts, packet.dts, packet.time_base = like.pts, like.dts, like.time_base
+    return packet
 
 
 def between_codes(data: bytes, least: int) -> list[bytes]:
