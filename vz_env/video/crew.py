@@ -1,13 +1,15 @@
 """The decoders of one reader: one in the calling thread, or several on a small pool fed from one demuxer.
 
-Runs are decoded side by side, by decoders of one thread each. Where that would leave threads idle, since nearly all of
-the work is in one run, a decoder of several threads takes one run after the other, successive pictures at once.
+Runs are decoded side by side. Many of them keep decoders of one thread each busy. Few, as a zoom has, seldom end at the
+same time: their decoders have several threads, which decode successive pictures at once, so that nobody waits for the
+longest run.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
@@ -20,6 +22,7 @@ from ..errors import VideoDecodeError
 from .decode import PictureDecoder, Pictures, another_context, may_skip_nonreference
 from .index import Demuxer
 from .limits import Deadline
+from .pixels import give_back_freed
 from .plan import PacketRun
 from .references import find_references
 from .scaling import PictureScaler
@@ -29,8 +32,11 @@ __all__ = ["DecodingCrew"]
 _SHARED_CODECS: Final = frozenset({"h264", "hevc"})
 """Codecs of which a decoder of several threads is the faster one. VP9 took 1.2 and AV1 1.4 times as long by it."""
 
-_WIDE_SHARE: Final = 0.6
-"""Of the time of one thread: what two threads of one decoder take for the same run, measured on H.264 at 720p."""
+_THREADS_BESIDE: Final = 2
+"""Of each decoder where several decode few runs: enough for one to go on alone when the others are done."""
+
+_FEW_BYTES: Final = 32 << 20
+"""So much is read ahead at most to see whether runs are few: less than the pictures that decoders hold."""
 
 
 class DecodingCrew:
@@ -49,7 +55,8 @@ class DecodingCrew:
         self.first = self._decoder(stream.codec_context)
         self._pool: ThreadPoolExecutor | None = None
         self._idle: list[PictureDecoder] = []
-        self._wide: PictureDecoder | None = None
+        self._threads = 0
+        self._patient: PictureDecoder | None = None
 
     def _decoder(self, context: VideoCodecContext, *, threads: int = 1) -> PictureDecoder:
         """A decoder that drops what is not needed, as far as that is known of the stream."""
@@ -65,19 +72,16 @@ class DecodingCrew:
         return pictures
 
     def _decode_beside(self, runs: Iterator[PacketRun], scale: PictureScaler, deadline: Deadline) -> Pictures:
-        """Decode whole runs on the pool; what is better decoded by several threads at once is decoded here."""
-        pool = self._start_pool()
-        first = _read_ahead(runs, self._workers + 1)
-        is_lopsided = self._may_share and _is_lopsided(first, self._workers)
-        if len(first) > self._workers:
-            self._wide = None  # an overview is the most that a reader holds: not also the pictures of the last zoom
+        """Decode whole runs on the pool; the pieces of one that is too long to hold in memory are decoded here."""
+        first, are_all = self._read_ahead(runs)
+        pool = self._start_pool(self._threads_for(first, are_all=are_all))
         room = threading.Semaphore(self._workers + 1)  # bounds the packets that wait in memory
         futures: list[Future[Pictures]] = []
         pictures: Pictures = {}
         try:
-            for run in itertools.chain(first, runs):
-                if is_lopsided or not (run.starts and run.ends):  # a piece of a run too long to hold in memory
-                    pictures.update(self._one_for_all().decode(run, scale, deadline))
+            for run in itertools.chain(_drained(first), runs):
+                if not (run.starts and run.ends):
+                    pictures.update(self._patient_one().decode(run, scale, deadline))
                     continue
                 while not room.acquire(timeout=0.5):
                     deadline.check("decoding")
@@ -88,20 +92,43 @@ class DecodingCrew:
             pictures.update(future.result())
         return pictures
 
-    def _start_pool(self) -> ThreadPoolExecutor:
-        """Make the threads and their decoders on first use."""
-        if self._pool is None:
+    def _read_ahead(self, runs: Iterator[PacketRun]) -> tuple[deque[PacketRun], bool]:
+        """The first runs, and whether these are all, and so few: else one more, or less where they are large."""
+        first: deque[PacketRun] = deque()
+        size = 0
+        for run in runs:
+            first.append(run)
+            size += sum(packet.size for packet in run.packets)
+            is_much = size > _FEW_BYTES and len(first) > self._workers
+            if is_much or not run.ends or len(first) > 2 * self._workers + 1:
+                return first, False
+        return first, True
+
+    def _threads_for(self, first: Sequence[PacketRun], *, are_all: bool) -> int:
+        """How many threads each decoder is to have."""
+        if not (are_all and self._may_share):
+            return 1
+        return self._workers if len(first) <= _THREADS_BESIDE else min(self._workers, _THREADS_BESIDE)
+
+    def _start_pool(self, threads: int) -> ThreadPoolExecutor:
+        """Make the pool on first use, and its decoders when they are to have another number of threads than before."""
+        if self._threads != threads:
+            if self._idle:  # one kind at a time: what is not in use would hold on to its pictures
+                self._idle.clear()
+                give_back_freed()
             # The stream's own context is left out: a seek of the demuxer resets it, whoever is using it.
-            self._idle = [self._decoder(another_context(self._stream)) for _ in range(self._workers)]
+            self._idle = [self._decoder(another_context(self._stream), threads=threads) for _ in range(self._workers)]
+            self._threads = threads
+        if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
         return self._pool
 
-    def _one_for_all(self) -> PictureDecoder:
-        """The decoder that takes run after run, of several threads where that helps."""
-        if self._wide is None:
+    def _patient_one(self) -> PictureDecoder:
+        """The decoder that takes piece after piece, of several threads where that helps."""
+        if self._patient is None:
             threads = self._workers if self._may_share else 1
-            self._wide = self._decoder(another_context(self._stream), threads=threads)
-        return self._wide
+            self._patient = self._decoder(another_context(self._stream), threads=threads)
+        return self._patient
 
     def _decode_run(
         self, run: PacketRun, scale: PictureScaler, deadline: Deadline, room: threading.Semaphore
@@ -175,22 +202,12 @@ class DecodingCrew:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
-        self._wide = None
+        self._patient = None
         self._idle.clear()
+        self._threads = 0
 
 
-def _read_ahead(runs: Iterator[PacketRun], count: int) -> list[PacketRun]:
-    """The first few runs, up to one that is too long to hold in memory."""
-    first: list[PacketRun] = []
-    for run in itertools.islice(runs, count):
-        first.append(run)
-        if not run.ends:
-            break
-    return first
-
-
-def _is_lopsided(runs: Sequence[PacketRun], workers: int) -> bool:
-    """Whether decoders of one thread each would take longer for these runs than one decoder of several threads."""
-    work = [len(run.packets) for run in runs]
-    is_all = len(runs) <= workers and all(run.ends for run in runs)
-    return is_all and max(work, default=0) > _WIDE_SHARE * sum(work) * 2 / workers
+def _drained(runs: deque[PacketRun]) -> Iterator[PacketRun]:
+    """Yield runs, and hold on to none of them."""
+    while runs:
+        yield runs.popleft()

@@ -51,7 +51,49 @@ def test_pictures_that_no_other_refers_to_are_dropped_where_more_is_not_known(
     assert fed.count("NONREF") > 30
 
 
-def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_groups_have_decoders_of_several_threads(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    decode = PictureDecoder.decode
+
+    def noting(self: PictureDecoder, *run: Any) -> Pictures:
+        used.append(self.context.thread_count)
+        return decode(self, *run)
+
+    monkeypatch.setattr(PictureDecoder, "decode", noting)
+    with VideoReader(numbered("bframes.mp4"), workers=2, cache=FrameCache(0)) as reader:  # a keyframe every 1.6 s
+        one = reader.frames_at([1.7, 2.0, 2.3])
+        assert used == [2]
+        five = reader.frames_at([0.5, 2.4, 4.0, 5.5, 7.0])
+        assert used == [2] * 6
+        six = reader.frames_at([0.5, 2.4, 4.0, 5.5, 7.0, 8.1])
+        assert used == [2] * 6 + [1] * 6
+        again = reader.frames_at([9.0])
+        assert used == [2] * 6 + [1] * 6 + [2]
+    shown = [read_number(frame) for batch in (one, five, six, again) for frame in batch.frames]
+    assert shown == [51, 60, 69, 15, 72, 120, 165, 210, 15, 72, 120, 165, 210, 243, 270]
+
+
+@pytest.mark.parametrize(("workers", "groups", "threads"), [(1, 1, 1), (4, 2, 4), (4, 3, 2), (4, 7, 2), (2, 2, 2)])
+def test_the_fewer_groups_the_more_threads_has_each(
+    workers: int, groups: int, threads: int, numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[int] = set()
+    decode = PictureDecoder.decode
+
+    def noting(self: PictureDecoder, *run: Any) -> Pictures:
+        used.add(self.context.thread_count)
+        return decode(self, *run)
+
+    monkeypatch.setattr(PictureDecoder, "decode", noting)
+    with VideoReader(numbered("bframes.mp4"), workers=workers, cache=FrameCache(0)) as reader:
+        reader.frames_at([0.5 + 1.6 * group for group in range(groups)])
+    assert used == {threads}
+
+
+def test_large_groups_are_not_held_to_see_how_many_there_are(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vz_env.video.crew._FEW_BYTES", 1)
     used: list[int] = []
     decode = PictureDecoder.decode
 
@@ -61,14 +103,11 @@ def test_a_zoom_into_one_group_takes_all_threads(numbered: Numbered, monkeypatch
 
     monkeypatch.setattr(PictureDecoder, "decode", noting)
     with VideoReader(numbered("bframes.mp4"), workers=2, cache=FrameCache(0)) as reader:
-        one = reader.frames_at([1.7, 2.0, 2.3])
-        assert used == [2]
-        far = reader.frames_at([0.5, 2.4])  # two groups, much work in each
-        assert used == [2, 1, 1]
-        near = reader.frames_at([1.7, 3.1, 3.3])  # two, but hardly anything in the second
-        assert used == [2, 1, 1, 2, 2]
-    shown = [read_number(frame) for batch in (one, far, near) for frame in batch.frames]
-    assert shown == [51, 60, 69, 15, 72, 51, 93, 99]
+        reader.frames_at([0.5, 2.4])
+        assert used == [2, 2]
+        frames = reader.frames_at([0.5, 2.4, 4.0, 5.5]).frames
+    assert [read_number(frame) for frame in frames] == [15, 72, 120, 165]
+    assert used == [2, 2, 1, 1, 1, 1]
 
 
 def test_a_codec_that_threads_only_slow_down_has_decoders_of_one(

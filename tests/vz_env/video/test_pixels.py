@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,32 @@ def test_what_is_dropped_goes_back_to_the_system_although_others_stay() -> None:
     left = _resident_bytes() - before
     assert len(rows) == 20
     assert left < 0.15 * held
+
+
+GIVING_BACK = """
+import os
+from pathlib import Path
+from vz_env.video.pixels import give_back_freed
+
+def resident():
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident()
+blocks = [bytes(100_000) for _ in range(1000)]  # too small for pages of their own
+last = bytes(100_000)  # what lies before it is not given back without being asked to
+del blocks
+held = resident() - before
+give_back_freed()
+print(held, resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such call")
+def test_what_the_allocator_holds_goes_back_too() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVING_BACK], capture_output=True, text=True, check=True)
+    held, left = map(int, done.stdout.split())
+    assert held > 50e6
+    assert left < 0.2 * held
 
 
 PROGRAM = """

@@ -135,7 +135,7 @@ class Av1Finder(ReferenceFinder):
         run = _Run(self._header)
         contents = [run.read(packet) for packet in packets]
         asked = [packet.pts in wanted for packet in packets]
-        needed: set[int | None] = set()
+        needed: set[int] = set()
         left = [content.shown for content, is_asked in zip(contents, asked, strict=True) if is_asked]
         while left:
             frame = left.pop()
@@ -151,7 +151,7 @@ class Av1Finder(ReferenceFinder):
         return chosen
 
 
-def _with_only(packet: VideoPacket, content: _Content, needed: set[int | None], *, is_asked: bool) -> VideoPacket:
+def _with_only(packet: VideoPacket, content: _Content, needed: set[int], *, is_asked: bool) -> VideoPacket:
     """The packet with only the needed frames, and presenting an earlier one only when asked to."""
     units = [
         unit
