@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 from vz_env.errors import ConfigError
 
+from .decode_rounds import ZOOMS_A_ROUND, FileTimes
 from .footage import Footage
-
-if TYPE_CHECKING:
-    from .decode_rounds import FileTimes
 
 __all__ = ["DecodeTable"]
 
@@ -132,7 +130,8 @@ class DecodeTable:
     def _markdown(self) -> str:
         rounds = min((times.rounds for _, times in self._files), default=0)
         facts = (
-            f"Medians of {rounds} rounds, seconds, and in brackets how many times our figure; "
+            f"Medians of {rounds} rounds with {ZOOMS_A_ROUND} zooms each: seconds, and in brackets how many times as "
+            "long as we a library took for the same look; "
             f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
             f"{self._workers} threads of ours; videos made of {self._pictures}."
         )
@@ -182,8 +181,7 @@ def _as_markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def _ratio(times: FileTimes, theirs: tuple[str, str], ours: str) -> float | None:
     """Their time over ours."""
-    numerator, denominator = times.median(*theirs), times.median(ours, "ours")
-    return None if numerator is None or not denominator else numerator / denominator
+    return times.ratio(theirs, (ours, "ours"))
 
 
 def _cell(times: FileTimes, what: str, name: str) -> str:

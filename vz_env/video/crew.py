@@ -35,8 +35,9 @@ _SHARED_CODECS: Final = frozenset({"h264", "hevc"})
 _THREADS_BESIDE: Final = 2
 """Of each decoder where several decode few runs: enough for one to go on alone when the others are done."""
 
-_FEW_BYTES: Final = 32 << 20
-"""So much is read ahead at most to see whether runs are few: less than the pictures that decoders hold."""
+_MUCH: Final = 16 << 20
+"""Bytes of packets: so much is read ahead at most to see whether runs are few, and after more than that decoders are
+dropped, for the memory that they hold."""
 
 
 class DecodingCrew:
@@ -75,11 +76,13 @@ class DecodingCrew:
         """Decode whole runs on the pool; the pieces of one that is too long to hold in memory are decoded here."""
         first, are_all = self._read_ahead(runs)
         pool = self._start_pool(self._threads_for(first, are_all=are_all))
-        room = threading.Semaphore(self._workers + 1)  # bounds the packets that wait in memory
+        room = threading.Semaphore(self._workers)  # another run is read meanwhile; no more packets wait in memory
         futures: list[Future[Pictures]] = []
         pictures: Pictures = {}
+        size = 0
         try:
             for run in itertools.chain(_drained(first), runs):
+                size += run.size
                 if not (run.starts and run.ends):
                     pictures.update(self._patient_one().decode(run, scale, deadline))
                     continue
@@ -88,6 +91,8 @@ class DecodingCrew:
                 futures.append(pool.submit(self._decode_run, run, scale, deadline, room))
         finally:
             wait(futures)
+        if size > _MUCH:
+            self._drop_idle()
         for future in futures:
             pictures.update(future.result())
         return pictures
@@ -98,8 +103,8 @@ class DecodingCrew:
         size = 0
         for run in runs:
             first.append(run)
-            size += sum(packet.size for packet in run.packets)
-            is_much = size > _FEW_BYTES and len(first) > self._workers
+            size += run.size
+            is_much = size > _MUCH and len(first) > self._workers
             if is_much or not run.ends or len(first) > 2 * self._workers + 1:
                 return first, False
         return first, True
@@ -113,15 +118,19 @@ class DecodingCrew:
     def _start_pool(self, threads: int) -> ThreadPoolExecutor:
         """Make the pool on first use, and its decoders when they are to have another number of threads than before."""
         if self._threads != threads:
-            if self._idle:  # one kind at a time: what is not in use would hold on to its pictures
-                self._idle.clear()
-                give_back_freed()
+            self._drop_idle()  # one kind at a time: what is not in use would hold on to its pictures
             # The stream's own context is left out: a seek of the demuxer resets it, whoever is using it.
             self._idle = [self._decoder(another_context(self._stream), threads=threads) for _ in range(self._workers)]
             self._threads = threads
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
         return self._pool
+
+    def _drop_idle(self) -> None:
+        """Drop the decoders of the pool, and what they held."""
+        if self._idle:
+            self._idle, self._threads = [], 0
+            give_back_freed()
 
     def _patient_one(self) -> PictureDecoder:
         """The decoder that takes piece after piece, of several threads where that helps."""
@@ -203,8 +212,7 @@ class DecodingCrew:
             self._pool.shutdown(wait=True)
             self._pool = None
         self._patient = None
-        self._idle.clear()
-        self._threads = 0
+        self._drop_idle()
 
 
 def _drained(runs: deque[PacketRun]) -> Iterator[PacketRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Final, cast
 
@@ -55,7 +56,7 @@ class PictureDecoder:
         self.trouble = ""
 
     def decode(self, run: PacketRun, scale: PictureScaler, deadline: Deadline) -> Pictures:
-        """Decode a run, or a further piece of one.
+        """Decode a run, or a further piece of one, whose packets are let go of on the way: they may be megabytes.
 
         Damage is not raised here: what could not be decoded soundly is missing from the result. A decoder paints over
         what it has lost and the next pictures copy from it, so after trouble nothing of the run counts.
@@ -67,7 +68,10 @@ class PictureDecoder:
             self.reset()
         self._left |= run.wanted
         pictures: Pictures = {}
-        for packet, is_wanted in self.choose(run):
+        chosen = deque(self.choose(run))
+        run.packets.clear()
+        while chosen:
+            packet, is_wanted = chosen.popleft()
             deadline.check("decoding")
             if self._skip:
                 self.context.skip_frame = "DEFAULT" if is_wanted else "NONREF"

@@ -47,6 +47,11 @@ class PacketRun:
     starts: bool = True
     ends: bool = True
 
+    @property
+    def size(self) -> int:
+        """Bytes of the packets."""
+        return sum(packet.size for packet in self.packets)
+
 
 class PacketPlan:
     """One pass over the packets of a file that settles which picture is on at each tick.

@@ -104,6 +104,14 @@ def filled_table(*, is_quick: bool = False) -> DecodeTable:
     return table
 
 
+def test_ratios_are_of_the_same_looks_where_all_were_done() -> None:
+    times = FileTimes(seconds={("zoom", "ours"): [1.0, 10.0, 2.0], ("zoom", "peer"): [3.0, 11.0, 8.0]})
+    assert times.ratio(("zoom", "peer"), ("zoom", "ours")) == 3.0  # of 3, 1.1 and 4; of medians it would be 4
+    times.seconds["zoom", "peer"].pop()
+    assert times.ratio(("zoom", "peer"), ("zoom", "ours")) == 3.5
+    assert times.ratio(("zoom", "nobody"), ("zoom", "ours")) is None
+
+
 def test_ratios_are_of_medians_and_larger_is_better() -> None:
     table = filled_table()
     assert table.ratios() == {

@@ -93,7 +93,7 @@ def test_the_fewer_groups_the_more_threads_has_each(
 def test_large_groups_are_not_held_to_see_how_many_there_are(
     numbered: Numbered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vz_env.video.crew._FEW_BYTES", 1)
+    monkeypatch.setattr("vz_env.video.crew._MUCH", 1)
     used: list[int] = []
     decode = PictureDecoder.decode
 
