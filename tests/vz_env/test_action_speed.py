@@ -36,24 +36,26 @@ def seconds_of(text: str, grammar: Grammar, repeats: int = 5) -> float:
 
 @pytest.mark.parametrize("grammar", [Grammar(), EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_longest_text_that_is_read_takes_5_ms(unit, grammar):
+def test_a_text_four_times_as_long_takes_four_times_as_long(unit, grammar):
     text = (unit * MAX_ACTION_CHARS)[:MAX_ACTION_CHARS]
 
     assert len(text) == 64 * 1024
-    assert seconds_of(text, grammar) < 0.005
+    # A parser that goes back takes sixteen times as long. It is about 2 ms; a machine may be five times slower now.
+    assert seconds_of(text, grammar) < max(0.001, 10 * seconds_of(text[: len(text) // 4], grammar))
+    assert seconds_of(text, grammar) < 0.025
 
 
-def test_234_kb_of_unclosed_tags_take_50_ms():
+def test_234_kb_of_unclosed_tags_are_not_read_again_and_again():
     text = "<video_zoom>" * 20_000
 
     assert len(text) > 234_000
     assert seconds_of(text, Grammar()) < 0.05
 
 
-def test_a_typical_action_takes_50_us():
+def test_a_typical_action_takes_microseconds():
     text = (
         "<think>The overview shows a purple scene from about 128 s on, and the card must appear in it.</think>\n"
         '<video_zoom>{"segment":[128,136],"fps":2}</video_zoom>'
     )
 
-    assert seconds_of(text, Grammar(), repeats=200) < 50e-6
+    assert seconds_of(text, Grammar(), repeats=200) < 250e-6  # about 5

@@ -27,7 +27,10 @@ from .plan import PacketRun
 from .references import find_references
 from .scaling import PictureScaler
 
-__all__ = ["DecodingCrew"]
+__all__ = ["POOL_NAME", "DecodingCrew"]
+
+POOL_NAME: Final = "vz-decode"
+"""What the names of the threads that decode begin with."""
 
 _SHARED_CODECS: Final = frozenset({"h264", "hevc"})
 """Codecs of which a decoder of several threads is the faster one. VP9 took 1.2 and AV1 1.4 times as long by it."""
@@ -98,9 +101,14 @@ class DecodingCrew:
         return pictures
 
     def _read_ahead(self, runs: Iterator[PacketRun]) -> tuple[deque[PacketRun], bool]:
-        """The first runs, and whether these are all, and so few: else one more, or less where they are large."""
+        """The first runs, and whether these are all, and so few: else one more, or less where they are large.
+
+        None are read where it makes no difference: the sooner is the first decoded.
+        """
         first: deque[PacketRun] = deque()
         size = 0
+        if not self._may_share:
+            return first, False
         for run in runs:
             first.append(run)
             size += run.size
@@ -111,7 +119,7 @@ class DecodingCrew:
 
     def _threads_for(self, first: Sequence[PacketRun], *, are_all: bool) -> int:
         """How many threads each decoder is to have."""
-        if not (are_all and self._may_share):
+        if not are_all:
             return 1
         return self._workers if len(first) <= _THREADS_BESIDE else min(self._workers, _THREADS_BESIDE)
 
@@ -123,7 +131,7 @@ class DecodingCrew:
             self._idle = [self._decoder(another_context(self._stream), threads=threads) for _ in range(self._workers)]
             self._threads = threads
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="vz-decode")
+            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix=POOL_NAME)
         return self._pool
 
     def _drop_idle(self) -> None:

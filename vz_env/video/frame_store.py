@@ -38,7 +38,7 @@ KEPT_SHARE: Final = 0.9
 UNFINISHED_SECONDS: Final = 60.0
 
 _HEADER: Final = struct.Struct("<4sIqHHQ")  # magic, checksum, presentation tick, width, height, bytes of pixels
-_MAGIC: Final = b"VZF1"
+_MAGIC: Final = b"VZF2"
 
 
 class FrameStore:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
+from .crew import POOL_NAME
 from .limits import Deadline
 
 __all__ = ["Decode", "Found", "Gathering"]
@@ -81,7 +82,7 @@ class Gathering:
 
     def _serve(self, decode: Decode, mine: _Request) -> Found:
         """Answer one's own request, and those that wait beside it."""
-        if not mine.is_alone and threading.active_count() > 1:
+        if not mine.is_alone and _may_others_come():
             self._let_others_come()
         batch = self._take(mine)
         if len(batch) > 1:
@@ -123,3 +124,8 @@ class Gathering:
                     batch.append(request)
                     self._waiting.remove(request)
             return batch
+
+
+def _may_others_come() -> bool:
+    """Whether there is another thread that could ask: one that decodes does not."""
+    return sum(not thread.name.startswith(POOL_NAME) for thread in threading.enumerate()) > 1

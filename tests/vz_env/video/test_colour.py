@@ -84,3 +84,21 @@ def test_full_range_is_not_stretched(tmp_path: Path) -> None:
     grey = np.full(WIDTH // 2, 128, np.uint8)
     path = write(tmp_path / "full.mkv", [luma, grey, grey], "yuvj420p", "mjpeg", {"qmin": "1", "qmax": "1"})
     np.testing.assert_allclose(first_row(path)[16::32].mean(axis=1), [0, 16, 128, 235, 255, 255], atol=3)
+
+
+@pytest.mark.parametrize(("tag", "red", "blue"), [("bt709", 0.2126, 0.0722), ("smpte170m", 0.299, 0.114)])
+@pytest.mark.parametrize("coded", [(16, 128, 128), (120, 90, 170), (180, 150, 100), (235, 128, 128)])
+def test_a_shrunk_picture_has_the_colours_of_its_matrix(
+    coded: tuple[int, int, int], tag: str, red: float, blue: float, tmp_path: Path
+) -> None:
+    shapes = [(HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2), (HEIGHT // 2, WIDTH // 2)]
+    planes = [np.full(shape, value, np.uint8) for value, shape in zip(coded, shapes, strict=True)]
+    options = {"preset": "ultrafast", "qp": "0", "colorspace": tag, "color_range": "tv"}
+    path = write(tmp_path / "flat.mp4", planes, "yuv420p", "libx264", options)
+    with VideoReader(path, cache=FrameCache(0)) as reader:
+        shown = reader.frames_at([0.1], size=(WIDTH * 2 // 3, HEIGHT * 2 // 3)).frames
+
+    luma, to_blue, to_red = (coded[0] - 16) / 219, (coded[1] - 128) / 112, (coded[2] - 128) / 112
+    r, b = luma + (1 - red) * to_red, luma + (1 - blue) * to_blue
+    g = (luma - red * r - blue * b) / (1 - red - blue)
+    assert np.abs(shown - np.clip(np.array([r, g, b]) * 255, 0, 255)).max() <= 1  # three levels off, interleaved

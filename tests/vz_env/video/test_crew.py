@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from make_assets import read_number
 
 from vz_env.video.cache import FrameCache
 from vz_env.video.decode import PictureDecoder, Pictures
+from vz_env.video.plan import PacketPlan, PacketRun
 from vz_env.video.reader import VideoReader
 
 Numbered = Callable[[str], Path]
@@ -126,3 +128,24 @@ def test_a_codec_that_threads_only_slow_down_has_decoders_of_one(
         with VideoReader(numbered("vp9.webm"), workers=2, cache=FrameCache(0)) as reader:
             assert [read_number(frame) for frame in reader.frames_at([0.5, 1.0, 1.4]).frames] == [15, 30, 42]
     assert used == {1}
+
+
+def test_the_first_run_is_decoded_at_once_where_more_threads_help_nobody(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    plan = PacketPlan.runs
+
+    def reading(self: PacketPlan, ticks: Sequence[int]) -> Iterator[PacketRun]:
+        for run in plan(self, ticks):
+            events.append("read")
+            yield run
+
+    submit = ThreadPoolExecutor.submit
+    monkeypatch.setattr(PacketPlan, "runs", reading)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *of, **more: events.append("begun") or submit(*of, **more))
+    for file, first in (("vp9.webm", ["read", "begun"]), ("bframes.mp4", ["read", "read"])):
+        events.clear()
+        with VideoReader(numbered(file), workers=2, cache=FrameCache(0)) as reader:
+            reader.frames_at([0.5, 2.0, 3.5])
+        assert events[:2] == first
