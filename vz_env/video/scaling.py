@@ -25,8 +25,8 @@ _HDR_CURVES: Final = frozenset({16, 18})  # PQ and HLG
 _KNOWN_CURVES: Final = frozenset({1, 2, 6, 14, 15}) | _HDR_CURVES  # the scaler fails at reserved values
 _MAY_CONVERT_COLOUR: Final = int(av.__version__.split(".")[0]) >= 17  # older PyAV hands the scaler no curves
 _RED_GREEN_BLUE: Final = (2, 0, 1)
-"""The planes of `gbrp`. The scaler makes them in half of the time that it takes for interleaved pixels, of colours at
-full resolution, and right to half a level; its `rgb24` is off by up to three."""
+"""The planes of `gbrp`. Made by the scaler and interleaved here, a picture takes 0.7 to 0.8 of the time that the scaler
+takes for `rgb24`, and is right to half a level, its colours at full resolution; `rgb24` is off by up to three."""
 MAX_IDLE: Final = 4
 
 

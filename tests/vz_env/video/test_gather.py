@@ -11,6 +11,7 @@ from make_assets import read_number
 
 from vz_env.errors import VideoDecodeError, VideoError, VideoTimeout
 from vz_env.video.cache import FrameCache
+from vz_env.video.crew import POOL_NAME
 from vz_env.video.decode import PictureDecoder
 from vz_env.video.gather import Found, Gathering
 from vz_env.video.limits import Deadline
@@ -98,3 +99,19 @@ def test_a_waiter_gives_up_at_its_deadline() -> None:
     with turn, pytest.raises(VideoTimeout, match="waiting for another call"):
         gathering.ask(lambda *args: {}, {1}, (2, 2), Deadline(0.05, "a.mp4"))
     assert gathering.ask(lambda ticks, *rest: {t: (t, PICTURE) for t in ticks}, {2}, (2, 2), Deadline(1, "a"))
+
+
+def test_a_caller_alone_does_not_wait_for_the_reader_s_own_threads(
+    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glances: list[float] = []
+    with VideoReader(numbered("bframes.mp4"), workers=2, cache=FrameCache(0)) as reader:
+        reader.frames_at([1.0, 4.0])  # the threads that decode are up
+        decoding = [thread for thread in threading.enumerate() if thread.name.startswith(POOL_NAME)]
+        assert decoding
+        monkeypatch.setattr(Gathering, "_let_others_come", lambda self: glances.append(0.0))
+        for others, expected in (([], 0), ([threading.Thread(name="a rollout")], 1)):
+            running = [threading.current_thread(), *decoding, *others]
+            monkeypatch.setattr(threading, "enumerate", lambda running=running: running)
+            reader.frames_at([2.0])
+            assert len(glances) == expected
