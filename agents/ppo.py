@@ -2,7 +2,7 @@
 
 One iteration: draw questions and sample each several times, side by side (`sampler`); drop the questions that teach
 nothing; estimate advantages of the sampled tokens, with a critic or against the question's other samples
-(`ppo_batch`, `advantages`); then a few epochs of clipped updates (`losses`), and the critic's (`critic`). The old
+(`ppo_batch`, `advantages`); then a few epochs of clipped updates (`policy_loss`), and the critic's (`critic`). The old
 log-probabilities are those of sampling, so no extra forward pass is made for them; a guard compares them with those of
 the first minibatch, before any update, and stops the run when sampler and trainer disagree, which is how blindness and
 drift show (`first_look`). Every random choice derives from (seed, iteration), so a run that is resumed from a
@@ -26,7 +26,6 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from torch import Tensor
 
 from vz_env.errors import ConfigError
 from vz_env.rewards import TrainingProgress
@@ -35,15 +34,15 @@ from .critic import CriticStates, fit_critic
 from .first_look import FirstLook, Look
 from .frames import RowFrames
 from .guards import DUMP_FOLDER, SkipCounter, TrainingDiverged, write_dump
-from .losses import clipped_surrogate, kl_estimate, token_weights
+from .losses import token_weights
 from .model import LanguageModel
 from .optimizers import OptimizerGroup, adamw
+from .policy_loss import policy_loss, score_rows
 from .ppo_batch import Batch, differing, make_batch, scorable
 from .ppo_config import PPOConfig
 from .processes import ALONE, Processes
 from .rollout_metrics import PhaseClock, iteration_metrics, model_flops_utilisation, token_rates
 from .sampler import Rollout, SamplerConfig, sample_episodes
-from .token_scores import TokenScores, score_tokens
 
 __all__ = ["PPO", "PPOConfig", "TrainingDiverged"]
 
@@ -215,12 +214,9 @@ class PPO:
             return
         for run in batch.micro_batches(batch.own(range(len(batch))), self.config.micro_tokens):
             rows = batch.rows(run)
-            log_probs = self._score(self.reference, rows).log_probs
+            log_probs = score_rows(self.reference, rows, self.config).log_probs
             filled = torch.zeros_like(rows.mask).masked_scatter(rows.mask.bool(), log_probs)
             batch.reference[run, : filled.shape[1]] = filled
-
-    def _score(self, model: LanguageModel, rows: Batch) -> TokenScores:
-        return score_tokens(model, rows.ids, rows.mask, temperature=self.config.temperature, frames=rows.frames)
 
     def _update(self, batch: Batch, random: Random) -> dict[str, float]:
         """A few epochs over the iteration's episodes."""
@@ -236,7 +232,7 @@ class PPO:
                 kept = states if epoch == 0 else None
                 looks = self.processes.gather(partial(self._accumulate, batch, batch.own(chosen), sums, kept))
                 if not norms:  # the model is still the one that sampled
-                    gap = self._first_look.check(batch, looks, partial(self._score, self.model))
+                    gap = self._first_look.check(batch, looks, partial(score_rows, self.model, config=config))
                 norms.append(0.0 if self._is_warming_up else self._take_step(self.policy_optimizer, scale, "policy"))
         sums = self.processes.total(sums)
         packed = sums.pop("packed_tokens")
@@ -255,9 +251,10 @@ class PPO:
     ) -> Look | None:
         """Add up gradients, terms and states of some rows, micro-batch by micro-batch; a look at the first of them."""
         look: Look | None = None
+        learns = not self._is_warming_up  # the critic alone needs no gradient below its head
         for part in map(batch.rows, batch.micro_batches(rows, self.config.micro_tokens)):
-            loss, terms, scores = self._loss(part)
-            if not self._is_warming_up:
+            loss, terms, scores = policy_loss(self.model, part, self.config, learns=learns)
+            if learns:
                 loss.backward()
             look = look or Look.at(part, scores)
             if states is not None:
@@ -278,34 +275,6 @@ class PPO:
             chosen, parts = batch.own(chosen), self.processes.count
         mask, length = batch.mask[chosen], self.config.max_new_tokens
         batch.weights[chosen] = token_weights(mask, kind, tokens=mask.sum(), length=length) / parts
-
-    def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], TokenScores]:
-        """The policy's loss of one micro-batch, its part of the minibatch's; sums of its terms; the scores."""
-        config = self.config
-        sampled = rows.mask.bool()
-        old_log_probs, advantages = rows.log_probs[sampled], rows.advantages[sampled]
-        with torch.set_grad_enabled(not self._is_warming_up):  # the critic needs no gradient below its head
-            scores = self._score(self.model, rows)
-        surrogate, clipped = clipped_surrogate(
-            scores.log_probs,
-            old_log_probs,
-            advantages,
-            clip_low=config.clip_low,
-            clip_high=config.clip_high,
-            dual_clip=config.dual_clip,
-        )
-        kl = kl_estimate(scores.log_probs, rows.reference[sampled], config.kl_kind)
-        terms = surrogate + config.kl_coef * kl - config.entropy_coef * scores.entropy
-        with torch.no_grad():
-            sums = {
-                "policy_loss": surrogate.sum(),
-                "kl_to_reference": kl.sum(),
-                "approx_kl": kl_estimate(scores.log_probs, old_log_probs).sum(),
-                "entropy": scores.entropy.sum(),
-                "clip_fraction": clipped.sum(),
-                "packed_tokens": scores.forwarded,
-            }
-        return (terms * rows.weights[sampled]).sum(), {name: float(term) for name, term in sums.items()}, scores
 
     @property
     def _is_warming_up(self) -> bool:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from vz_env.errors import ConfigError, DatasetError, VideoError
 from vz_env.video.reader import VideoReader
 from vz_env.video.reencode import ReencodeStopped, reencode_video
 
-from .records import to_pretty_json, write_atomically
+from .prepared_book import PreparedBook, Progress, SourceMeter
+from .records import write_atomically
 
 __all__ = ["GROUP_FRAMES", "QUALITY", "PrepareResult", "PrepareSettings", "prepare_dataset"]
 
@@ -29,9 +30,6 @@ GROUP_FRAMES: Final = 30
 QUALITY: Final = 23
 MANIFEST_NAME: Final = "prepared.json"
 SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"})
-
-Progress = Callable[[int, int], None]
-"""Called with (MB of sources done, MB in all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +93,11 @@ def prepare_dataset(
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
     root, out = _check_folders(root, out)
-    book = _Book(out / MANIFEST_NAME, settings)
+    book = PreparedBook(out / MANIFEST_NAME, asdict(settings))
     sources = _find_videos(root)
     if not sources:
         raise ConfigError(f"no videos under {root}: wanted files named {', '.join(sorted(SUFFIXES))}")
-    job = _Job((root, out), settings, book, _Meter(sources, progress), should_stop or (lambda: False))
+    job = _Job((root, out), settings, book, SourceMeter(sources, progress), should_stop or (lambda: False))
     try:
         with ThreadPoolExecutor(workers, thread_name_prefix="vz-prepare") as pool:
             for future in as_completed([pool.submit(job.run, source) for source in sources]):
@@ -120,8 +118,8 @@ class _Job:
         self,
         folders: tuple[Path, Path],
         settings: PrepareSettings,
-        book: _Book,
-        meter: _Meter,
+        book: PreparedBook,
+        meter: SourceMeter,
         should_stop: Callable[[], bool],
     ) -> None:
         self.root, self.out = folders
@@ -173,70 +171,6 @@ class _Job:
             else:
                 self.result.found_done += 1
         self.meter.add(source)
-
-
-class _Book:
-    """Which sources are done, on disk."""
-
-    def __init__(self, path: Path, settings: PrepareSettings) -> None:
-        """Read what an earlier call wrote, or begin.
-
-        Raises:
-            ConfigError: the folder was begun with other settings, or holds something else.
-        """
-        self._path, self._settings = path, asdict(settings)
-        self._lock = threading.Lock()
-        self._files: dict[str, Any] = {}
-        if path.exists():
-            try:
-                known = json.loads(path.read_text(encoding="utf-8"))
-                self._files = dict(known["files"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise ConfigError(f"{path} cannot be read ({error}); remove it to begin again") from error
-            if known.get("settings") != self._settings:
-                raise ConfigError(
-                    f"{path.parent} was begun with {known.get('settings')}, now asked for {self._settings}; "
-                    "choose another --out, or the same settings"
-                )
-
-    def is_done(self, name: str, source: Path, copy: Path) -> bool:
-        """Whether this very source was done, and its copy is there."""
-        return self._files.get(name) == _stamp(source) and copy.is_file()
-
-    def enter(self, name: str, source: Path) -> None:
-        """Write down that a source is done."""
-        with self._lock:
-            self._files[name] = _stamp(source)
-            write_atomically(self._path, to_pretty_json({"settings": self._settings, "files": self._files}))
-
-
-class _Meter:
-    """Adds up what is done, in MB of sources."""
-
-    def __init__(self, sources: list[Path], progress: Progress | None) -> None:
-        self._progress, self._lock = progress, threading.Lock()
-        self._sizes = {source: source.stat().st_size for source in sources}
-        self._done = dict.fromkeys(sources, 0)
-        self._tell()
-
-    def add(self, source: Path) -> None:
-        """Count a source as done."""
-        self.reach(source, 1.0)
-
-    def reach(self, source: Path, share: float) -> None:
-        """Count so much of a source as done."""
-        with self._lock:
-            self._done[source] = int(self._sizes[source] * min(1.0, share))
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._progress is not None:
-            self._progress(sum(self._done.values()) >> 20, sum(self._sizes.values()) >> 20)
-
-
-def _stamp(source: Path) -> list[int]:
-    status = source.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _check_folders(root: Path, out: Path) -> tuple[Path, Path]:

@@ -6,7 +6,6 @@ The snippets of a page are one program, run in order in a folder that holds what
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from vz_benchmarks.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -60,19 +61,23 @@ def test_python_snippets_run(page: Path, readers_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", vz_commands())
-def test_vz_commands_are_understood(command: str, readers_folder: Path) -> None:
+def test_vz_commands_are_understood(
+    command: str, readers_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     # With --help appended a command is parsed up to its last word, and nothing is run.
     words = re.sub(r"<[^>]*>", "x", command).split()[1:]
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    program = "from vz_benchmarks.cli import main; raise SystemExit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words, "--help"],
-        cwd=readers_folder, capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
+    monkeypatch.chdir(readers_folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    try:
+        code = main([*words, "--help"])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    shown = capsys.readouterr()
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert code == 0, shown.out + shown.err
     for flag in [word.partition("=")[0] for word in words if word.startswith("--")]:
-        assert flag in done.stdout
+        assert flag in shown.out
 
 
 def test_make_targets_exist() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from tiny_trainer import changed, weights
 
+from vz_agents import policy_loss
 from vz_agents import ppo as module
 from vz_agents.ppo import TrainingDiverged
 
@@ -24,13 +25,13 @@ def test_tampered_log_probs_stop_the_run_before_an_update(trainer, tamper, monke
 
 def say_nan(ppo, monkeypatch):
     """Let the policy say nothing of what it wrote, and the reference something."""
-    score = ppo._score
+    score = policy_loss.score_tokens
 
-    def broken(model, rows):
-        scores = score(model, rows)
+    def broken(model, *rows, **given):
+        scores = score(model, *rows, **given)
         return replace(scores, log_probs=scores.log_probs * math.nan) if model is ppo.model else scores
 
-    monkeypatch.setattr(ppo, "_score", broken)
+    monkeypatch.setattr(policy_loss, "score_tokens", broken)
 
 
 def test_log_probs_that_are_nan_stop_the_run(trainer, monkeypatch):
@@ -43,8 +44,8 @@ def test_log_probs_that_are_nan_stop_the_run(trainer, monkeypatch):
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_the_guard_takes_no_pass_of_its_own_and_comes_before_any_update(trainer, monkeypatch, epochs):
     ppo = trainer(kl_coef=0.0, epochs=epochs)
-    score, passes = ppo._score, []
-    monkeypatch.setattr(ppo, "_score", lambda *given: passes.append(1) or score(*given))
+    score, passes = policy_loss.score_tokens, []
+    monkeypatch.setattr(policy_loss, "score_tokens", lambda *a, **given: passes.append(1) or score(*a, **given))
     _, metrics = ppo.step()
     assert len(passes) == epochs
     assert 0.0 < metrics["train/log_prob_gap"] < 1e-5

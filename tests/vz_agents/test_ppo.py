@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_trainer import FAST, IDS, changed, remembered, weights
 
+from vz_agents import policy_loss, ppo_batch
 from vz_agents import ppo as module
-from vz_agents import ppo_batch
 from vz_agents.batching import Example
 from vz_agents.checkpoint import Checkpoints
 from vz_agents.ppo import PPO, TrainingDiverged
@@ -59,9 +59,9 @@ def test_errors_alone_stop_the_run(trainer):
 def test_gradients_that_are_not_finite_are_skipped_and_then_stop_the_run(trainer, monkeypatch):
     ppo = trainer(epochs=2)
     before = weights(ppo.model)
-    surrogate = module.clipped_surrogate
+    surrogate = policy_loss.clipped_surrogate
     monkeypatch.setattr(
-        module, "clipped_surrogate", lambda *a, **g: (surrogate(*a, **g)[0] * math.nan, surrogate(*a, **g)[1])
+        policy_loss, "clipped_surrogate", lambda *a, **g: (surrogate(*a, **g)[0] * math.nan, surrogate(*a, **g)[1])
     )
 
     ppo.step()
@@ -110,7 +110,7 @@ def test_no_number_of_a_token_that_was_not_sampled_reaches_the_gradient(trainer)
         for column in (batch.log_probs, batch.reference, batch.advantages, batch.values, batch.returns, batch.weights):
             column[batch.mask == 0] += noise
         ppo.model.zero_grad()
-        ppo._loss(batch)[0].backward()
+        policy_loss.policy_loss(ppo.model, batch, ppo.config, learns=True)[0].backward()
         return torch.cat([weight.grad.flatten() for weight in ppo.model.lm.parameters()])
 
     assert (gradient(0.0) != 0).any()
