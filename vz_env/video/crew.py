@@ -1,8 +1,8 @@
 """The decoders of one reader: one in the calling thread, or several on a small pool fed from one demuxer.
 
 Runs are decoded side by side. Many of them keep decoders of one thread each busy. Few, as a zoom has, seldom end at the
-same time: their decoders have several threads, which decode successive pictures at once, so that nobody waits for the
-longest run.
+same time: the longest is begun first, and where the codec gains by it their decoders have several threads, which decode
+successive pictures at once.
 """
 
 from __future__ import annotations
@@ -103,23 +103,21 @@ class DecodingCrew:
     def _read_ahead(self, runs: Iterator[PacketRun]) -> tuple[deque[PacketRun], bool]:
         """The first runs, and whether these are all, and so few: else one more, or less where they are large.
 
-        None are read where it makes no difference: the sooner is the first decoded.
+        All there are come longest first: one that begins last and takes longest leaves the other workers idle.
         """
         first: deque[PacketRun] = deque()
         size = 0
-        if not self._may_share:
-            return first, False
         for run in runs:
             first.append(run)
             size += run.size
             is_much = size > _MUCH and len(first) > self._workers
             if is_much or not run.ends or len(first) > 2 * self._workers + 1:
                 return first, False
-        return first, True
+        return deque(sorted(first, key=lambda run: -run.size)), True
 
     def _threads_for(self, first: Sequence[PacketRun], *, are_all: bool) -> int:
         """How many threads each decoder is to have."""
-        if not are_all:
+        if not are_all or not self._may_share:
             return 1
         return self._workers if len(first) <= _THREADS_BESIDE else min(self._workers, _THREADS_BESIDE)
 
@@ -150,10 +148,10 @@ class DecodingCrew:
     def _decode_run(
         self, run: PacketRun, scale: PictureScaler, deadline: Deadline, room: threading.Semaphore
     ) -> Pictures:
-        """Decode one run on a pool thread, with a decoder and a scaler that no other thread is using."""
+        """Decode one run on a pool thread, with a decoder that no other thread is using."""
         decoder = self._idle.pop()
         try:
-            return decoder.decode(run, scale.sibling(), deadline)
+            return decoder.decode(run, scale, deadline)
         finally:
             self._idle.append(decoder)
             room.release()

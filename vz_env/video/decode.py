@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -51,7 +52,7 @@ class PictureDecoder:
         if not context.is_open:
             context.thread_count = threads
             context.thread_type = "FRAME"
-        self._skip = skip_nonreference
+        self._skip, self._reformatter = skip_nonreference, VideoReformatter()
         self._left: set[int] = set()
         self.trouble = ""
 
@@ -67,6 +68,7 @@ class PictureDecoder:
         if run.starts:
             self.reset()
         self._left |= run.wanted
+        scale = scale.by(self._reformatter)
         pictures: Pictures = {}
         chosen = deque(self.choose(run))
         run.packets.clear()

@@ -37,18 +37,21 @@ class PictureScaler:
         width: of the picture handed out.
         height: of the picture handed out.
         rotation_degrees: counterclockwise turn, a multiple of 90.
+        reformatter: what to convert with; a new one without.
     """
 
-    def __init__(self, width: int, height: int, rotation_degrees: int) -> None:
+    def __init__(
+        self, width: int, height: int, rotation_degrees: int, *, reformatter: VideoReformatter | None = None
+    ) -> None:
         """Keep one scaler context: a context for each frame costs 81 MB over 48 frames."""
         self._wanted = (width, height, rotation_degrees)
         self._quarter_turns = rotation_degrees // 90 % 4
         self._size = (height, width) if self._quarter_turns % 2 else (width, height)
-        self._reformatter = VideoReformatter()
+        self._reformatter = reformatter or VideoReformatter()
 
-    def sibling(self) -> PictureScaler:
-        """Make another scaler that does the same, for another thread."""
-        return PictureScaler(*self._wanted)
+    def by(self, reformatter: VideoReformatter) -> PictureScaler:
+        """The same, done by the reformatter of another thread; one that did the same before is ready at once."""
+        return PictureScaler(*self._wanted, reformatter=reformatter)
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Convert one decoded frame; the result is contiguous and read-only."""
@@ -57,7 +60,9 @@ class PictureScaler:
             scaled = reformatter.reformat(
                 frame, width=width, height=height, format="gbrp", interpolation="BICUBIC", threads=1, **colours
             )
-        upright = [np.rot90(_pixels(scaled, plane), self._quarter_turns) for plane in _RED_GREEN_BLUE]
+        upright = [_pixels(scaled, plane) for plane in _RED_GREEN_BLUE]
+        if self._quarter_turns:
+            upright = [np.rot90(values, self._quarter_turns) for values in upright]
         picture = empty_pixels((*upright[0].shape, 3))
         for channel, values in enumerate(upright):
             picture[..., channel] = values  # a copy: FFmpeg re-uses its buffers

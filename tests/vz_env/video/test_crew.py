@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from make_assets import read_number
 
 from vz_env.video.cache import FrameCache
 from vz_env.video.decode import PictureDecoder, Pictures
-from vz_env.video.plan import PacketPlan, PacketRun
+from vz_env.video.plan import PacketRun
 from vz_env.video.reader import VideoReader
 
 Numbered = Callable[[str], Path]
@@ -130,22 +131,22 @@ def test_a_codec_that_threads_only_slow_down_has_decoders_of_one(
     assert used == {1}
 
 
-def test_the_first_run_is_decoded_at_once_where_more_threads_help_nobody(
-    numbered: Numbered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events: list[str] = []
-    plan = PacketPlan.runs
-
-    def reading(self: PacketPlan, ticks: Sequence[int]) -> Iterator[PacketRun]:
-        for run in plan(self, ticks):
-            events.append("read")
-            yield run
-
+@pytest.mark.parametrize("file", ["bframes.mp4", "vp9.webm"])
+def test_the_longest_of_few_runs_is_begun_first(file: str, numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [0.05, 3.0, 6.0]  # the first picture of a group, and far into later ones
+    sizes: list[int] = []
     submit = ThreadPoolExecutor.submit
-    monkeypatch.setattr(PacketPlan, "runs", reading)
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *of, **more: events.append("begun") or submit(*of, **more))
-    for file, first in (("vp9.webm", ["read", "begun"]), ("bframes.mp4", ["read", "read"])):
-        events.clear()
-        with VideoReader(numbered(file), workers=2, cache=FrameCache(0)) as reader:
-            reader.frames_at([0.5, 2.0, 3.5])
-        assert events[:2] == first
+
+    def noting(pool: ThreadPoolExecutor, call: Callable[..., Any], run: PacketRun, *more: Any) -> Any:
+        sizes.append(run.size)
+        return submit(pool, call, run, *more)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", noting)
+    with VideoReader(numbered(file), workers=2, cache=FrameCache(0)) as reader:
+        batch = reader.frames_at(times)
+
+    assert len(sizes) > 1
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < sizes[0] / 2  # the first in time comes last
+    with VideoReader(numbered(file), workers=1, cache=FrameCache(0)) as alone:
+        assert np.array_equal(batch.frames, alone.frames_at(times).frames)
