@@ -20,6 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from vz_agents import policy_loss
 from vz_agents import ppo as module
 from vz_agents.batching import Example
 from vz_agents.learning_log import read_curve
@@ -150,7 +151,7 @@ def two_processes(folder: Path) -> None:
         patch.undo()
         if rank:
             nothing = torch.tensor(math.nan)
-            patch.setattr(module, "clipped_surrogate", lambda log_probs, *a, **g: (log_probs * nothing, log_probs > 0))
+            patch.setattr(policy_loss, "clipped_surrogate", lambda log_probs, *a, **g: (log_probs * nothing, log_probs > 0))
         ppo = trainer(epochs=1, minibatches=2)
         before = [weight.clone() for weight in ppo.model.lm.parameters()]
         ppo.step()
