@@ -151,7 +151,9 @@ def two_processes(folder: Path) -> None:
         patch.undo()
         if rank:
             nothing = torch.tensor(math.nan)
-            patch.setattr(policy_loss, "clipped_surrogate", lambda log_probs, *a, **g: (log_probs * nothing, log_probs > 0))
+            patch.setattr(
+                policy_loss, "clipped_surrogate", lambda log_probs, *a, **g: (log_probs * nothing, log_probs > 0)
+            )
         ppo = trainer(epochs=1, minibatches=2)
         before = [weight.clone() for weight in ppo.model.lm.parameters()]
         ppo.step()
