@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..errors import VideoError, VideoTimeout
 from .crew import POOL_NAME
 from .limits import Deadline
 
@@ -68,11 +68,13 @@ class Gathering:
         request = _Request(ticks, size, deadline)
         with self._guard:
             self._waiting.append(request)
-        if not self._turn.acquire(timeout=deadline.left):
+        try:
+            deadline.wait(lambda seconds: self._turn.acquire(timeout=seconds), "waiting for another call on this video")
+        except VideoTimeout:
             with self._guard:
                 if request in self._waiting:
                     self._waiting.remove(request)
-            deadline.fail("waiting for another call on this video")
+            raise
         try:
             if request.found is None:
                 request.found = self._serve(decode, request)

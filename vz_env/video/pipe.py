@@ -83,8 +83,10 @@ class ChildProcess:
         """Write all of a line."""
         left = memoryview(line)
         while left:
-            if not select.select([], [self._input], [], deadline.left)[1]:
-                deadline.fail("sending a request to the decoding process")
+            deadline.wait(
+                lambda seconds: select.select([], [self._input], [], seconds)[1],
+                "sending a request to the decoding process",
+            )
             try:
                 left = left[os.write(self._input.fileno(), left) :]
             except (BrokenPipeError, ConnectionError):
@@ -112,8 +114,9 @@ class ChildProcess:
 
     def _read_some(self, deadline: Deadline) -> None:
         """Read what is there, waiting until something is."""
-        if not select.select([self._output], [], [], deadline.left)[0]:
-            deadline.fail("decoding in a process of its own")
+        deadline.wait(
+            lambda seconds: select.select([self._output], [], [], seconds)[0], "decoding in a process of its own"
+        )
         piece = os.read(self._output, PIECE_BYTES)
         if not piece:
             raise self._crash(deadline)

@@ -179,8 +179,7 @@ class VideoReader:
     @contextmanager
     def _taking_turns(self, deadline: Deadline) -> Iterator[PictureSource]:
         """Hold the source while the block runs."""
-        if not self._lock.acquire(timeout=deadline.left):
-            deadline.fail("waiting for another call on this video")
+        deadline.wait(lambda seconds: self._lock.acquire(timeout=seconds), "waiting for another call on this video")
         try:
             self._check_open()
             with self._noting():

@@ -13,7 +13,6 @@ from make_assets import asset
 
 from vz_env.errors import NoVideoStream, VideoDecodeError, VideoError, VideoNotFound, VideoRefused, VideoTimeout
 from vz_env.video.access import create_video, map_errors, open_video, resolve_video
-from vz_env.video.limits import Deadline
 from vz_env.video.opening import open_reader
 from vz_env.video.reader import VideoReader
 
@@ -133,14 +132,6 @@ def test_every_foreign_exception_is_mapped(foreign: Exception, ours: type[VideoE
 def test_interrupts_pass_through(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), map_errors(tmp_path, "testing"):
         raise KeyboardInterrupt
-
-
-def test_deadline() -> None:
-    Deadline(60, "a.mp4").check("reading")
-    late = Deadline(-1, "a.mp4")
-    assert late.left == 0
-    with pytest.raises(VideoTimeout, match=r"a\.mp4: reading took more than -1 s"):
-        late.check("reading")
 
 
 def test_created_videos_appear_whole_or_not_at_all(tmp_path: Path, numbered: Numbered) -> None:
